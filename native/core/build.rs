@@ -1,0 +1,73 @@
+//! Compiles the C++ shim and prepares the static BLAS that Faiss links against.
+//!
+//! faiss-sys asks the linker for `-lblas`, `-llapack` and `-lgomp`. The directory made here answers all three, ahead
+//! of the system's directories: `libblas.a` is a linker script that groups OpenBLAS with the C++ and Fortran runtimes,
+//! the other two are empty archives (Faiss is compiled without OpenMP, and OpenBLAS contains LAPACK).
+
+use std::env;
+use std::error::Error;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    let faiss_headers = PathBuf::from(env::var("DEP_FAISS_C_ROOT")?).join("include");
+
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=cpp");
+    cc::Build::new()
+        .cpp(true)
+        .cpp_link_stdlib(None)
+        .std("c++17")
+        .file("cpp/faiss_shim.cpp")
+        .file("cpp/blas_environment.cpp")
+        .include("cpp")
+        .include(faiss_headers)
+        .warnings(true)
+        .flag("-Werror=return-type")
+        .flag("-Wno-unused-parameter")
+        .try_compile("faiss_indexer_shim")?;
+
+    link_static_blas(&out)
+}
+
+fn link_static_blas(out: &Path) -> Result<(), Box<dyn Error>> {
+    let directory = out.join("blas");
+    fs::create_dir_all(&directory)?;
+
+    // docs/adr/0004: OpenBLAS asks our function, not the environment, for its thread count and kernel set.
+    let private = directory.join("libopenblas_private.a");
+    run(Command::new("objcopy")
+        .arg("--redefine-sym=getenv=faiss_indexer_blas_getenv")
+        .arg(archive("g++", "libopenblas.a")?)
+        .arg(&private))?;
+
+    let runtimes =
+        [archive("g++", "libstdc++.a")?, archive("gfortran", "libgfortran.a")?, archive("gfortran", "libquadmath.a")?];
+    let members: Vec<String> =
+        std::iter::once(&private).chain(&runtimes).map(|path| path.display().to_string()).collect();
+    fs::write(directory.join("libblas.a"), format!("GROUP ( {} )\n", members.join(" ")))?;
+    for empty in ["liblapack.a", "libgomp.a"] {
+        fs::write(directory.join(empty), "!<arch>\n")?;
+    }
+    println!("cargo::rustc-link-search=native={}", directory.display());
+    Ok(())
+}
+
+/// The full path of a static library that a compiler brings or knows.
+fn archive(compiler: &str, name: &str) -> Result<PathBuf, Box<dyn Error>> {
+    let output = Command::new(compiler).arg(format!("-print-file-name={name}")).output();
+    let output = output.map_err(|error| format!("{compiler} cannot be run ({error}); run scripts/set-up"))?;
+    let path = PathBuf::from(String::from_utf8(output.stdout)?.trim());
+    if path.is_absolute() {
+        Ok(fs::canonicalize(path)?)
+    } else {
+        Err(format!("{compiler} does not know {name}; run scripts/set-up").into())
+    }
+}
+
+fn run(command: &mut Command) -> Result<(), Box<dyn Error>> {
+    let status = command.status().map_err(|error| format!("{command:?} cannot be run: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("{command:?} failed: {status}").into()) }
+}

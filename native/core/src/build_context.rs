@@ -1,0 +1,125 @@
+//! What every stage of one build knows: the spec, where files go, and what was decided on the way.
+
+use faiss_indexer_storage::{Storages, join};
+use log::info;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::error::{BuildError, ErrorKind, Result};
+use crate::family::Family;
+use crate::spec::IndexSpec;
+
+/// The finished index.
+pub(crate) const INDEX_NAME: &str = "faiss.index";
+/// What is known about it.
+pub(crate) const MANIFEST_NAME: &str = "faiss.manifest.json";
+/// Written last: the directory is complete.
+pub(crate) const SUCCESS_NAME: &str = "_SUCCESS";
+/// Parent of everything that is not published yet.
+pub(crate) const TEMPORARY_NAME: &str = "_temporary";
+
+/// Travels between the stages as JSON.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct BuildContext {
+    pub(crate) build_id: String,
+    pub(crate) output: String,
+    pub(crate) spec: IndexSpec,
+    /// The family's factory string, once it is known.
+    pub(crate) factory_string: Option<String>,
+    /// Share of the rows that the sample stage keeps.
+    pub(crate) sample_rate: f64,
+    /// Rows that training gets, once it is known.
+    pub(crate) training_rows: Option<u64>,
+    /// Rows that the index will hold unless ids repeat, once it is known.
+    pub(crate) good_rows: Option<u64>,
+}
+
+impl BuildContext {
+    pub(crate) fn from_json(text: &str) -> Result<Self> {
+        serde_json::from_str(text)
+            .map_err(|error| BuildError::invalid(format!("the build cannot be read ({error}): {text}")))
+    }
+
+    /// The family, which is known after planning at the latest.
+    pub(crate) fn family(&self) -> Result<Family> {
+        let factory_string = self
+            .factory_string
+            .as_ref()
+            .ok_or_else(|| BuildError::invalid("the build was not planned: call plan_training first"))?;
+        Family::parse(factory_string, self.spec.dimension)
+    }
+
+    pub(crate) fn published(&self, name: &str) -> String {
+        join(&self.output, name)
+    }
+
+    pub(crate) fn temporary_directory(&self) -> String {
+        join(&join(&self.output, TEMPORARY_NAME), &self.build_id)
+    }
+
+    /// A name that no other attempt of the same task uses.
+    pub(crate) fn attempt_file(&self, role: &str) -> String {
+        join(&self.temporary_directory(), &format!("{role}-{}", Uuid::new_v4().simple()))
+    }
+}
+
+/// Checks `spec`, refuses a directory that holds a finished index unless overwriting was asked for, and makes the
+/// directory of this build. Returns the build as JSON.
+///
+/// # Errors
+/// [`ErrorKind::InvalidSpec`] and [`ErrorKind::AlreadyExists`] before anything is written; storage errors.
+pub fn start_build(spec: &[(String, String)], output: &str, storages: &Storages) -> Result<String> {
+    let spec = IndexSpec::from_pairs(spec)?;
+    let family = spec.factory_string.as_ref().map(|text| Family::parse(text, spec.dimension)).transpose()?;
+    let output = output.trim_end_matches('/');
+    if output.is_empty() {
+        return Err(BuildError::invalid("output is missing"));
+    }
+    // The sample stage keeps a little more than asked for, so that chance seldom makes it run twice.
+    let sample_rate = match &family {
+        Some(family) if family.training_rows().usable == 0 => 0.0,
+        _ => (spec.sample_rate * 1.1).min(1.0),
+    };
+    let context = BuildContext {
+        build_id: Uuid::new_v4().simple().to_string(),
+        output: output.to_owned(),
+        factory_string: spec.factory_string.clone(),
+        spec,
+        sample_rate,
+        training_rows: None,
+        good_rows: None,
+    };
+
+    let storage = storages.resolve(output)?;
+    refuse_finished_output(&context, storages)?;
+    storage.make_directories(&context.temporary_directory())?;
+    if let Some(family) = family {
+        info!("plan for {}", family.describe());
+    }
+    crate::receipts::to_json(&context)
+}
+
+/// Deletes the temporary files of a build that will not be finished.
+///
+/// # Errors
+/// Storage errors.
+pub fn abandon(build: &str, storages: &Storages) -> Result<()> {
+    let context = BuildContext::from_json(build)?;
+    let storage = storages.resolve(&context.output)?;
+    storage.delete(&context.temporary_directory())?;
+    let parent = context.published(TEMPORARY_NAME);
+    if storage.list(&parent)?.is_empty() {
+        storage.delete(&parent)?;
+    }
+    Ok(())
+}
+
+pub(crate) fn refuse_finished_output(context: &BuildContext, storages: &Storages) -> Result<()> {
+    let success = context.published(SUCCESS_NAME);
+    if !context.spec.overwrite && storages.resolve(&success)?.stat(&success)?.is_some() {
+        let message = format!("{} holds a finished index ({SUCCESS_NAME}); overwrite=true replaces it", context.output);
+        return Err(BuildError::new(ErrorKind::AlreadyExists, message));
+    }
+    Ok(())
+}

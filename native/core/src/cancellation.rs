@@ -1,0 +1,29 @@
+//! A flag that stops a stage from another thread.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::error::{BuildError, ErrorKind, Result};
+
+/// Shared by a stage and whoever may cancel it. Work checks it at least every 200 ms.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Cancellation(Arc<AtomicBool>);
+
+impl Cancellation {
+    pub(crate) fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.0.load(Ordering::Relaxed) { Err(cancelled()) } else { Ok(()) }
+    }
+
+    /// The flag as Faiss' interrupt callback reads it: one byte, 0 or 1.
+    pub(crate) fn as_byte(&self) -> *const u8 {
+        self.0.as_ptr().cast::<u8>().cast_const()
+    }
+}
+
+pub(crate) fn cancelled() -> BuildError {
+    BuildError::new(ErrorKind::Cancelled, "the build was cancelled")
+}

@@ -1,0 +1,265 @@
+//! Faiss behind a safe surface: the only file that calls it, and all of this crate's `unsafe`.
+
+#![expect(unsafe_code, reason = "the C++ shim is reached through extern functions")]
+
+use std::ffi::{CStr, CString, c_char, c_void};
+use std::ptr;
+
+use faiss_sys as _; // Links Faiss; the symbols used here are the shim's.
+
+use crate::cancellation::{Cancellation, cancelled};
+use crate::error::{BuildError, ErrorKind, Result};
+use crate::numbers::{to_i32, to_i64, to_u64, to_usize};
+use crate::workers::Workers;
+
+/// Version of the Faiss that is linked in.
+pub(crate) const FAISS_VERSION: &str = "1.12.0";
+
+/// The metrics that Faiss computes itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FaissMetric {
+    InnerProduct,
+    L2,
+}
+
+/// What a trained index stores per row and how its rows are grouped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[repr(C)]
+pub(crate) struct Shape {
+    pub(crate) dimension: u64,
+    /// Number of inverted lists; 0 for an index without any.
+    pub(crate) nlist: u64,
+    /// Bytes per row.
+    pub(crate) code_size: u64,
+    /// Sub-quantizers whose centroids still wait for [`FaissIndex::order_subquantizer`] after training.
+    polysemous_subquantizers: u64,
+}
+
+/// An index that holds no rows: untrained, or trained.
+#[derive(Debug)]
+pub(crate) struct FaissIndex {
+    pointer: *mut c_void,
+    shape: Shape,
+}
+
+// SAFETY: the pointer is owned by this value alone, and Faiss ties no index to a thread.
+unsafe impl Send for FaissIndex {}
+// SAFETY: methods on `&self` call const members of Faiss, which are documented as safe for concurrent use, except
+// `order_subquantizer`, whose exclusivity per sub-quantizer `train` guarantees.
+unsafe impl Sync for FaissIndex {}
+
+unsafe extern "C" {
+    fn faiss_shim_free(memory: *mut c_void);
+    fn faiss_shim_create(
+        dimension: i32,
+        factory: *const c_char,
+        metric: i32,
+        out: *mut *mut c_void,
+        message: *mut *mut c_char,
+    ) -> i32;
+    fn faiss_shim_read(bytes: *const u8, length: usize, out: *mut *mut c_void, m: *mut *mut c_char) -> i32;
+    fn faiss_shim_drop(index: *mut c_void);
+    fn faiss_shim_shape(index: *mut c_void, shape: *mut Shape);
+    fn faiss_shim_train(index: *mut c_void, rows: i64, x: *const f32, cancel: *const u8, m: *mut *mut c_char) -> i32;
+    fn faiss_shim_order_subquantizer(index: *mut c_void, subquantizer: u64, m: *mut *mut c_char) -> i32;
+    fn faiss_shim_encode(
+        index: *const c_void,
+        rows: i64,
+        vectors: *const f32,
+        lists: *mut i64,
+        codes: *mut u8,
+        cancel: *const u8,
+        message: *mut *mut c_char,
+    ) -> i32;
+    fn faiss_shim_write(
+        index: *mut c_void,
+        rows: i64,
+        id_map: i32,
+        placeholder_codes: u64,
+        out: *mut *mut u8,
+        length: *mut usize,
+        message: *mut *mut c_char,
+    ) -> i32;
+    #[cfg(test)]
+    fn faiss_shim_train_alone(index: *mut c_void, rows: i64, x: *const f32, message: *mut *mut c_char) -> i32;
+    #[cfg(test)]
+    fn faiss_shim_add_and_write(
+        index: *mut c_void,
+        rows: i64,
+        vectors: *const f32,
+        ids: *const i64,
+        id_map: i32,
+        out: *mut *mut u8,
+        length: *mut usize,
+        message: *mut *mut c_char,
+    ) -> i32;
+    fn faiss_shim_raise(message: *mut *mut c_char) -> i32;
+}
+
+impl FaissIndex {
+    /// An untrained index of a factory string.
+    pub(crate) fn create(dimension: u64, factory_string: &str, metric: FaissMetric) -> Result<Self> {
+        let factory = CString::new(factory_string)
+            .map_err(|_| BuildError::invalid("factoryString contains a NUL character"))?;
+        let dimension = to_i32(dimension)?;
+        // faiss::MetricType in MetricType.h.
+        let metric = match metric {
+            FaissMetric::InnerProduct => 0,
+            FaissMetric::L2 => 1,
+        };
+        let mut pointer = ptr::null_mut();
+        // SAFETY: `factory` is NUL-terminated and outlives the call; the out pointers are valid for one write.
+        check(|message| unsafe { faiss_shim_create(dimension, factory.as_ptr(), metric, &mut pointer, message) })?;
+        Ok(Self::own(pointer))
+    }
+
+    /// An index from the bytes that [`write`] made.
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self> {
+        let mut pointer = ptr::null_mut();
+        // SAFETY: the pointer and length describe `bytes`, which outlives the call.
+        check(|message| unsafe { faiss_shim_read(bytes.as_ptr(), bytes.len(), &mut pointer, message) })?;
+        Ok(Self::own(pointer))
+    }
+
+    fn own(pointer: *mut c_void) -> Self {
+        let mut shape = Shape::default();
+        // SAFETY: the shim just handed over `pointer` as a live index, and `shape` has the layout of its struct.
+        unsafe { faiss_shim_shape(pointer, &mut shape) };
+        Self { pointer, shape }
+    }
+
+    pub(crate) fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// Trains on row-major `vectors`; the polysemous order of sub-quantizers is found on all workers.
+    pub(crate) fn train(&mut self, vectors: &[f32], workers: &Workers, cancellation: &Cancellation) -> Result<()> {
+        let rows = self.rows_in(vectors)?;
+        let (index, cancel) = (self.pointer, cancellation.as_byte());
+        // SAFETY: `vectors` holds `rows` rows of the index's dimension (`rows_in`); `&mut self` excludes other users;
+        // `cancel` points into an Arc that `cancellation` keeps alive.
+        check(|message| unsafe { faiss_shim_train(index, rows, vectors.as_ptr(), cancel, message) })?;
+
+        let this = &*self;
+        workers.each((0..this.shape.polysemous_subquantizers).collect(), |subquantizer| {
+            cancellation.check()?;
+            // SAFETY: the number is below the index's count, and no two pieces share one.
+            check(|message| unsafe { faiss_shim_order_subquantizer(this.pointer, subquantizer, message) })
+        })
+    }
+
+    /// Writes the list number and the code of each row of `vectors`. `lists` has one entry per row, or none for an
+    /// index without inverted lists.
+    pub(crate) fn encode(
+        &self,
+        vectors: &[f32],
+        lists: &mut [i64],
+        codes: &mut [u8],
+        cancellation: &Cancellation,
+    ) -> Result<()> {
+        let rows = self.rows_in(vectors)?;
+        let count = to_usize(u64::try_from(rows).unwrap_or_default())?;
+        let fits = codes.len() == count * to_usize(self.shape.code_size)?
+            && lists.len() == if self.shape.nlist == 0 { 0 } else { count };
+        if !fits {
+            return Err(BuildError::new(ErrorKind::Internal, "encode was given buffers of the wrong size"));
+        }
+        let cancel = cancellation.as_byte();
+        // SAFETY: the lengths of all three buffers were checked against the rows and the shape above.
+        check(|message| unsafe {
+            faiss_shim_encode(
+                self.pointer,
+                rows,
+                vectors.as_ptr(),
+                lists.as_mut_ptr(),
+                codes.as_mut_ptr(),
+                cancel,
+                message,
+            )
+        })
+    }
+
+    fn rows_in(&self, vectors: &[f32]) -> Result<i64> {
+        let dimension = to_usize(self.shape.dimension)?;
+        if dimension == 0 || vectors.len() % dimension != 0 {
+            let text = format!("{} floats are no whole number of rows of {dimension} dimensions", vectors.len());
+            return Err(BuildError::new(ErrorKind::Internal, text));
+        }
+        to_i64(to_u64(vectors.len() / dimension))
+    }
+
+    /// The file of this index, whose headers say that it holds `rows` rows. `placeholder_codes` codes stand where
+    /// the codes of an index without inverted lists belong.
+    pub(crate) fn write(&mut self, rows: u64, id_map: bool, placeholder_codes: u64) -> Result<Vec<u8>> {
+        let (index, rows) = (self.pointer, to_i64(rows)?);
+        // SAFETY: `&mut self` excludes other users of the index; `receive` passes valid out pointers.
+        receive(|out, length, message| unsafe {
+            faiss_shim_write(index, rows, i32::from(id_map), placeholder_codes, out, length, message)
+        })
+    }
+
+    /// Trains as Faiss does without our part.
+    #[cfg(test)]
+    pub(crate) fn train_alone(&mut self, vectors: &[f32]) -> Result<()> {
+        let (index, rows) = (self.pointer, self.rows_in(vectors)?);
+        // SAFETY: `vectors` holds `rows` rows; `&mut self` excludes other users of the index.
+        check(|message| unsafe { faiss_shim_train_alone(index, rows, vectors.as_ptr(), message) })
+    }
+
+    /// The file that Faiss itself writes after adding all of `vectors` in one call.
+    #[cfg(test)]
+    pub(crate) fn add_and_write(&mut self, ids: &[i64], vectors: &[f32], id_map: bool) -> Result<Vec<u8>> {
+        let (index, rows) = (self.pointer, self.rows_in(vectors)?);
+        assert_eq!(i64::try_from(ids.len()).ok(), Some(rows));
+        // SAFETY: `ids` and `vectors` hold `rows` rows; `&mut self` excludes other users of the index.
+        receive(|out, length, message| unsafe {
+            let (x, keys) = (vectors.as_ptr(), ids.as_ptr());
+            faiss_shim_add_and_write(index, rows, x, keys, i32::from(id_map), out, length, message)
+        })
+    }
+}
+
+/// An exception of Faiss' own, as an error.
+pub(crate) fn raise() -> Result<()> {
+    // SAFETY: `check` passes a valid out pointer.
+    check(|message| unsafe { faiss_shim_raise(message) })
+}
+
+impl Drop for FaissIndex {
+    fn drop(&mut self) {
+        // SAFETY: this value owns the index and is gone after this call.
+        unsafe { faiss_shim_drop(self.pointer) }
+    }
+}
+
+/// Runs a shim call that hands over bytes, and copies them.
+fn receive(call: impl FnOnce(*mut *mut u8, *mut usize, *mut *mut c_char) -> i32) -> Result<Vec<u8>> {
+    let (mut bytes, mut length) = (ptr::null_mut(), 0);
+    check(|message| call(&mut bytes, &mut length, message))?;
+    // SAFETY: on success the shim set `bytes` to `length` bytes that it allocated for us.
+    let copy = unsafe { std::slice::from_raw_parts(bytes, length) }.to_vec();
+    // SAFETY: `bytes` came from the shim and is not used again.
+    unsafe { faiss_shim_free(bytes.cast()) };
+    Ok(copy)
+}
+
+/// Runs a shim call and turns its code and message into a result.
+fn check(call: impl FnOnce(*mut *mut c_char) -> i32) -> Result<()> {
+    let mut message: *mut c_char = ptr::null_mut();
+    let code = call(&mut message);
+    let text = if message.is_null() {
+        String::new()
+    } else {
+        // SAFETY: a non-null message is a NUL-terminated copy that the shim allocated for us.
+        let text = unsafe { CStr::from_ptr(message) }.to_string_lossy().into_owned();
+        // SAFETY: as above, and `message` is not used again.
+        unsafe { faiss_shim_free(message.cast()) };
+        text
+    };
+    match code {
+        0 => Ok(()),
+        2 => Err(BuildError::new(ErrorKind::OutOfMemory, "Faiss could not allocate memory")),
+        3 => Err(cancelled()),
+        _ => Err(BuildError::new(ErrorKind::Faiss, format!("Faiss: {text}"))),
+    }
+}

@@ -1,0 +1,27 @@
+//! Conversions between number widths that say what was too large instead of cutting it.
+
+use std::fmt::Display;
+
+use crate::error::{BuildError, ErrorKind, Result};
+
+pub(crate) fn to_usize(value: u64) -> Result<usize> {
+    usize::try_from(value).map_err(|_| too_large(value))
+}
+
+pub(crate) fn to_i32(value: u64) -> Result<i32> {
+    i32::try_from(value).map_err(|_| too_large(value))
+}
+
+pub(crate) fn to_i64(value: u64) -> Result<i64> {
+    i64::try_from(value).map_err(|_| too_large(value))
+}
+
+/// Never fails: the library is built for 64-bit machines only.
+pub(crate) fn to_u64(value: usize) -> u64 {
+    const { assert!(usize::BITS == 64) };
+    u64::try_from(value).unwrap_or(u64::MAX)
+}
+
+fn too_large(value: impl Display) -> BuildError {
+    BuildError::new(ErrorKind::Internal, format!("the number {value} is too large"))
+}

@@ -1,0 +1,158 @@
+//! The seam between the build and the code that learns and applies a quantization. Faiss is behind it today;
+//! our own kernels take its place per family.
+
+use std::sync::Arc;
+
+use crate::cancellation::Cancellation;
+use crate::error::{BuildError, ErrorKind, Result};
+use crate::faiss_index::{FaissIndex, FaissMetric, Shape};
+use crate::spec::Metric;
+use crate::workers::Workers;
+
+/// Learns the parameters of a family from training rows.
+pub(crate) trait Trainer {
+    /// Trains on row-major `vectors` in the order given and returns the trained index without rows, as Faiss writes
+    /// it. The same vectors give the same bytes on any number of workers.
+    fn train(&self, vectors: &[f32], workers: &Workers, cancellation: &Cancellation) -> Result<Vec<u8>>;
+}
+
+/// Turns rows into what the index stores of them.
+pub(crate) trait Encoder: Send + Sync {
+    fn shape(&self) -> Shape;
+
+    /// Writes the list number (0 where there are no lists) and the code of each row-major row. A row's result does
+    /// not depend on the rows beside it. `vectors` holds at most [`Encoder::block_rows`] rows.
+    fn encode(
+        &self,
+        vectors: &[f32],
+        lists: &mut [i64],
+        codes: &mut [u8],
+        cancellation: &Cancellation,
+    ) -> Result<()>;
+
+    /// Rows per call that keep a call short enough to be cancelled.
+    fn block_rows(&self) -> usize;
+}
+
+pub(crate) fn trainer_for(factory_string: &str, dimension: u64, metric: Metric) -> impl Trainer {
+    FaissTrainer { factory_string: factory_string.to_owned(), dimension, metric: faiss_metric(metric) }
+}
+
+pub(crate) fn encoder_for(trained: &[u8]) -> Result<Arc<dyn Encoder>> {
+    Ok(Arc::new(FaissEncoder::new(FaissIndex::read(trained)?)?))
+}
+
+fn faiss_metric(metric: Metric) -> FaissMetric {
+    match metric {
+        Metric::L2 => FaissMetric::L2,
+        Metric::Ip | Metric::Cosine => FaissMetric::InnerProduct,
+    }
+}
+
+struct FaissTrainer {
+    factory_string: String,
+    dimension: u64,
+    metric: FaissMetric,
+}
+
+impl Trainer for FaissTrainer {
+    fn train(&self, vectors: &[f32], workers: &Workers, cancellation: &Cancellation) -> Result<Vec<u8>> {
+        let mut index = FaissIndex::create(self.dimension, &self.factory_string, self.metric)?;
+        if !vectors.is_empty() {
+            index.train(vectors, workers, cancellation)?;
+        }
+        index.write(0, false, 0)
+    }
+}
+
+/// Faiss picks its code path, and so its rounding, by the number of rows in a call. Every call therefore gets the
+/// same number: the last rows of a batch are followed by copies of one of them, whose results are dropped.
+struct FaissEncoder {
+    index: FaissIndex,
+    block_rows: usize,
+}
+
+impl FaissEncoder {
+    fn new(index: FaissIndex) -> Result<Self> {
+        /// Below 20 rows Faiss leaves BLAS aside (distances.cpp, distance_compute_blas_threshold).
+        const LEAST_ROWS: u64 = 32;
+        const MOST_ROWS: u64 = 1024;
+        /// About a fifth of a second of one core, so that a call can be cancelled in time.
+        const MOST_MULTIPLICATIONS: u64 = 4_000_000_000;
+        let shape = index.shape();
+        let per_row = shape.dimension * (shape.nlist + shape.dimension + 256);
+        let rows = (MOST_MULTIPLICATIONS / per_row.max(1)).clamp(LEAST_ROWS, MOST_ROWS);
+        // A whole number of the register tiles of matrix multiplication.
+        let block_rows = usize::try_from(rows / LEAST_ROWS * LEAST_ROWS)
+            .map_err(|error| BuildError::new(ErrorKind::Internal, error.to_string()))?;
+        Ok(Self { index, block_rows })
+    }
+}
+
+impl Encoder for FaissEncoder {
+    fn shape(&self) -> Shape {
+        self.index.shape()
+    }
+
+    fn encode(
+        &self,
+        vectors: &[f32],
+        lists: &mut [i64],
+        codes: &mut [u8],
+        cancellation: &Cancellation,
+    ) -> Result<()> {
+        let rows = lists.len();
+        let has_lists = self.index.shape().nlist > 0;
+        if rows == self.block_rows {
+            let used_lists = if has_lists { &mut *lists } else { &mut [] };
+            return self.index.encode(vectors, used_lists, codes, cancellation);
+        }
+        let (width, code_size) = (vectors.len() / rows.max(1), codes.len() / rows.max(1));
+        let mut padded = Vec::with_capacity(self.block_rows * width);
+        padded.extend_from_slice(vectors);
+        while let Some(row) = vectors.get(..width).filter(|_| padded.len() < self.block_rows * width) {
+            padded.extend_from_slice(row);
+        }
+        let mut padded_lists = vec![0; if has_lists { self.block_rows } else { 0 }];
+        let mut padded_codes = vec![0; self.block_rows * code_size];
+        self.index.encode(&padded, &mut padded_lists, &mut padded_codes, cancellation)?;
+        codes.copy_from_slice(&padded_codes[..codes.len()]);
+        if has_lists {
+            lists.copy_from_slice(&padded_lists[..rows]);
+        }
+        Ok(())
+    }
+
+    fn block_rows(&self) -> usize {
+        self.block_rows
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_builds::Rows;
+
+    #[test]
+    fn the_code_of_a_row_does_not_depend_on_the_rows_beside_it() {
+        let rows = Rows::new(3_000, 48);
+        for factory in ["SQ8", "PQ12np", "IVF16,Flat", "IVF16,SQ8", "OPQ12,IVF16,PQ12np"] {
+            let workers = Workers::new(1, "test").unwrap();
+            let trainer = trainer_for(factory, 48, Metric::L2);
+            let trained = trainer.train(&rows.vectors, &workers, &Cancellation::default()).unwrap();
+            let encoder = encoder_for(&trained).unwrap();
+            let code_size = usize::try_from(encoder.shape().code_size).unwrap();
+            let encode = |from: usize, to: usize| {
+                let (mut lists, mut codes) = (vec![0; to - from], vec![0; (to - from) * code_size]);
+                let vectors = &rows.vectors[from * 48..to * 48];
+                encoder.encode(vectors, &mut lists, &mut codes, &Cancellation::default()).unwrap();
+                (lists, codes)
+            };
+            let (lists, codes) = encode(0, encoder.block_rows());
+            for (from, to) in [(0, 1), (1, 2), (17, 20), (5, 300), (encoder.block_rows() - 1, encoder.block_rows())] {
+                let expected = (lists[from..to].to_vec(), codes[from * code_size..to * code_size].to_vec());
+                assert!(encode(from, to) == expected, "{factory}: rows {from} to {to}");
+            }
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! What a finished stage reports. Receipts travel through the engine as JSON and are the commit list of a build:
+//! a file that no receipt names does not exist for the stages after it.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{BuildError, ErrorKind, Result};
+use crate::ledger::Ledger;
+
+/// The report of any stage.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "stage", rename_all = "lowercase")]
+pub(crate) enum Receipt {
+    Sample(SampleReceipt),
+    Train(TrainReceipt),
+    Encode(ShardReceipt),
+    Merge(MergeReceipt),
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct SampleReceipt {
+    pub(crate) partition: u32,
+    /// Rows that can be in the index.
+    pub(crate) good_rows: u64,
+    pub(crate) ledger: Ledger,
+    pub(crate) sample: Option<SampleFile>,
+    pub(crate) clock: Clock,
+}
+
+/// Rows of one partition that the hash of their id selected.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct SampleFile {
+    pub(crate) uri: String,
+    pub(crate) rows: u64,
+    pub(crate) crc32c: u32,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct TrainReceipt {
+    pub(crate) uri: String,
+    pub(crate) bytes: u64,
+    pub(crate) fingerprint: String,
+    pub(crate) training_rows: u64,
+    pub(crate) clock: Clock,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ShardReceipt {
+    pub(crate) partition: u32,
+    pub(crate) fingerprint: String,
+    pub(crate) rows: u64,
+    pub(crate) ledger: Ledger,
+    pub(crate) runs: Vec<RunFile>,
+    pub(crate) clock: Clock,
+}
+
+/// One sorted run of a shard, and the checksums of its sections.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RunFile {
+    pub(crate) uri: String,
+    pub(crate) rows: u64,
+    pub(crate) bytes: u64,
+    pub(crate) crc32c: SectionChecksums,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct SectionChecksums {
+    pub(crate) list_sizes: u32,
+    pub(crate) ids: u32,
+    pub(crate) codes: u32,
+    pub(crate) sorted_ids: u32,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct MergeReceipt {
+    pub(crate) uri: String,
+    pub(crate) bytes: u64,
+    pub(crate) sha256: String,
+    pub(crate) rows: u64,
+    /// Rows that `duplicateIds=keepFirst` left out.
+    pub(crate) dropped_rows: u64,
+    pub(crate) fingerprint: String,
+    pub(crate) clock: Clock,
+}
+
+/// When a task began and ended, in milliseconds since 1970.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Clock {
+    pub(crate) began: u64,
+    pub(crate) ended: u64,
+}
+
+impl Clock {
+    /// From `began`, as [`Clock::start`] gave it, until this moment.
+    pub(crate) fn stop(began: u64) -> Self {
+        Self { began, ended: Self::start().max(began) }
+    }
+
+    pub(crate) fn start() -> u64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_millis()).unwrap_or_default()
+    }
+
+    /// Seconds from the first beginning to the last end.
+    pub(crate) fn wall_seconds(clocks: impl IntoIterator<Item = Self>) -> f64 {
+        let (began, ended) =
+            clocks.into_iter().fold((u64::MAX, 0), |(b, e), clock| (b.min(clock.began), e.max(clock.ended)));
+        let milliseconds = u32::try_from(ended.saturating_sub(began)).unwrap_or(u32::MAX);
+        f64::from(milliseconds) / 1000.0
+    }
+}
+
+/// The receipts of a build, sorted by stage.
+#[derive(Debug, Default)]
+pub(crate) struct Receipts {
+    pub(crate) samples: Vec<SampleReceipt>,
+    pub(crate) trained: Option<TrainReceipt>,
+    pub(crate) shards: Vec<ShardReceipt>,
+    pub(crate) merged: Option<MergeReceipt>,
+}
+
+impl Receipts {
+    pub(crate) fn parse(texts: &[String]) -> Result<Self> {
+        let mut receipts = Self::default();
+        for text in texts {
+            let receipt = serde_json::from_str(text)
+                .map_err(|error| BuildError::invalid(format!("a receipt cannot be read ({error}): {text}")))?;
+            match receipt {
+                Receipt::Sample(sample) => receipts.samples.push(sample),
+                Receipt::Train(trained) => receipts.trained = Some(trained),
+                Receipt::Encode(shard) => receipts.shards.push(shard),
+                Receipt::Merge(merged) => receipts.merged = Some(merged),
+            }
+        }
+        Ok(receipts)
+    }
+
+    pub(crate) fn trained(&self) -> Result<&TrainReceipt> {
+        self.trained.as_ref().ok_or_else(|| BuildError::invalid("the receipt of the stage train is missing"))
+    }
+
+    pub(crate) fn merged(&self) -> Result<&MergeReceipt> {
+        self.merged.as_ref().ok_or_else(|| BuildError::invalid("the receipt of the stage merge is missing"))
+    }
+}
+
+/// The JSON form of a value of ours.
+pub(crate) fn to_json<T: Serialize>(value: &T) -> Result<String> {
+    serde_json::to_string(value).map_err(|error| BuildError::new(ErrorKind::Internal, error.to_string()))
+}

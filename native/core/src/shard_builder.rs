@@ -1,0 +1,210 @@
+//! The encode stage of one partition: rows in, sorted runs out, in bounded memory.
+
+use faiss_indexer_storage::Storages;
+
+use crate::build_context::BuildContext;
+use crate::cancellation::Cancellation;
+use crate::error::{BuildError, ErrorKind, Result};
+use crate::ledger::BadRow;
+use crate::numbers::{to_u64, to_usize};
+use crate::receipts::{Clock, RunFile, ShardReceipt};
+use crate::run_file::{RunLayout, SortedRows, write_run};
+use crate::stage::Progress;
+use crate::training::TrainedState;
+use crate::vectors::RowFilter;
+use crate::workers::Workers;
+
+/// Encodes rows as they come and writes a run whenever half of the memory limit is full; sorting takes the rest.
+pub(crate) struct ShardBuilder {
+    context: BuildContext,
+    storages: Storages,
+    partition: u32,
+    trained: TrainedState,
+    layout: RunLayout,
+    workers: Workers,
+    filter: RowFilter,
+    dimension: usize,
+    waiting_ids: Vec<i64>,
+    waiting_vectors: Vec<f32>,
+    rows: EncodedRows,
+    most_rows: usize,
+    runs: Vec<RunFile>,
+    began: u64,
+}
+
+impl ShardBuilder {
+    pub(crate) fn open(
+        context: BuildContext,
+        partition: u32,
+        trained: TrainedState,
+        workers: Workers,
+        storages: Storages,
+    ) -> Result<Self> {
+        /// The list number, the id, its sorted copy and the place in the order of a row.
+        const BYTES_BESIDE_CODE: u64 = 4 + 8 + 8 + 8 + 4;
+        let shape = trained.encoder.shape();
+        let layout = RunLayout {
+            fingerprint: trained.fingerprint.clone(),
+            nlist: shape.nlist.max(1),
+            code_size: shape.code_size,
+        };
+        let most_rows = context.spec.memory_limit / 2 / (shape.code_size + BYTES_BESIDE_CODE);
+        let most_rows = most_rows.clamp(1024, u64::from(u32::MAX));
+        Ok(Self {
+            dimension: to_usize(context.spec.dimension)?,
+            filter: RowFilter::new(to_usize(context.spec.dimension)?, context.spec.metric),
+            rows: EncodedRows::new(to_usize(shape.code_size)?, to_usize(layout.nlist)?),
+            most_rows: to_usize(most_rows)?,
+            waiting_ids: Vec::new(),
+            waiting_vectors: Vec::new(),
+            runs: Vec::new(),
+            began: Clock::start(),
+            context,
+            storages,
+            partition,
+            trained,
+            layout,
+            workers,
+        })
+    }
+
+    pub(crate) fn append(
+        &mut self,
+        ids: &[i64],
+        vectors: &[f32],
+        cancellation: &Cancellation,
+        progress: &Progress,
+    ) -> Result<()> {
+        let (waiting_ids, waiting_vectors) = (&mut self.waiting_ids, &mut self.waiting_vectors);
+        self.filter.each(ids, vectors, |id, row| {
+            waiting_ids.push(id);
+            waiting_vectors.extend_from_slice(row);
+            Ok(())
+        })?;
+        if self.waiting_ids.len() >= self.workers.count() * self.trained.encoder.block_rows() {
+            self.encode_waiting(cancellation, progress)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn reject(&mut self, kind: BadRow, id: Option<i64>, dimension: Option<u64>) {
+        self.filter.ledger_mut().record(kind, id, dimension);
+    }
+
+    pub(crate) fn finish(mut self, cancellation: &Cancellation, progress: &Progress) -> Result<ShardReceipt> {
+        self.encode_waiting(cancellation, progress)?;
+        if !self.rows.ids.is_empty() {
+            self.write_run(progress)?;
+        }
+        Ok(ShardReceipt {
+            partition: self.partition,
+            fingerprint: self.trained.fingerprint,
+            rows: self.runs.iter().map(|run| run.rows).sum(),
+            ledger: self.filter.ledger().clone(),
+            runs: self.runs,
+            clock: Clock::stop(self.began),
+        })
+    }
+
+    fn encode_waiting(&mut self, cancellation: &Cancellation, progress: &Progress) -> Result<()> {
+        let encoder = &self.trained.encoder;
+        let block = encoder.block_rows();
+        let count = self.waiting_ids.len();
+        let mut lists = vec![0; count];
+        let begin = self.rows.codes.len();
+        self.rows.codes.resize(begin + count * self.rows.code_size, 0);
+        let pieces: Vec<_> = self
+            .waiting_vectors
+            .chunks(block * self.dimension)
+            .zip(lists.chunks_mut(block))
+            .zip(self.rows.codes[begin..].chunks_mut(block * self.rows.code_size))
+            .collect();
+        self.workers.each(pieces, |((vectors, lists), codes)| {
+            cancellation.check()?;
+            encoder.encode(vectors, lists, codes, cancellation)
+        })?;
+        for list in lists {
+            let number = u32::try_from(list).ok().filter(|number| u64::from(*number) < self.layout.nlist);
+            self.rows.lists.push(number.ok_or_else(|| {
+                let message = format!("a row was assigned to list {list} of {}", self.layout.nlist);
+                BuildError::new(ErrorKind::Faiss, message)
+            })?);
+        }
+        self.rows.ids.append(&mut self.waiting_ids);
+        self.waiting_vectors.clear();
+        progress.add_rows(to_u64(count));
+        if self.rows.ids.len() >= self.most_rows { self.write_run(progress) } else { Ok(()) }
+    }
+
+    fn write_run(&mut self, progress: &Progress) -> Result<()> {
+        let uri = self.context.attempt_file(&format!("shard-{:05}-run-{}", self.partition, self.runs.len()));
+        self.rows.sort();
+        let run = write_run(uri, &self.layout, &self.rows, &self.storages)?;
+        progress.add_bytes(run.bytes);
+        self.runs.push(run);
+        self.rows.clear();
+        Ok(())
+    }
+}
+
+/// Rows in memory, in the order they came, and the order of a run.
+struct EncodedRows {
+    code_size: usize,
+    nlist: usize,
+    lists: Vec<u32>,
+    ids: Vec<i64>,
+    codes: Vec<u8>,
+    order: Vec<u32>,
+}
+
+impl EncodedRows {
+    fn new(code_size: usize, nlist: usize) -> Self {
+        Self { code_size, nlist, lists: Vec::new(), ids: Vec::new(), codes: Vec::new(), order: Vec::new() }
+    }
+
+    fn sort(&mut self) {
+        let mut order: Vec<u32> = (0..).take(self.ids.len()).collect();
+        order.sort_unstable_by(|a, b| {
+            let (a, b) = (index(*a), index(*b));
+            (self.lists[a], self.ids[a])
+                .cmp(&(self.lists[b], self.ids[b]))
+                .then_with(|| self.code(a).cmp(self.code(b)))
+        });
+        self.order = order;
+    }
+
+    fn code(&self, row: usize) -> &[u8] {
+        &self.codes[row * self.code_size..(row + 1) * self.code_size]
+    }
+
+    fn clear(&mut self) {
+        self.lists.clear();
+        self.ids.clear();
+        self.codes.clear();
+        self.order = Vec::new();
+    }
+}
+
+impl SortedRows for EncodedRows {
+    fn list_sizes(&self) -> Vec<u32> {
+        let mut sizes = vec![0; self.nlist];
+        for list in &self.lists {
+            sizes[index(*list)] += 1;
+        }
+        sizes
+    }
+
+    fn ids(&self) -> impl Iterator<Item = i64> {
+        self.order.iter().map(|row| self.ids[index(*row)])
+    }
+
+    fn codes(&self) -> impl Iterator<Item = &[u8]> {
+        self.order.iter().map(|row| self.code(index(*row)))
+    }
+}
+
+/// Lossless: the library is built for 64-bit machines only (`numbers::to_u64` asserts it).
+#[expect(clippy::as_conversions, reason = "u32 fits into usize")]
+fn index(row: u32) -> usize {
+    row as usize
+}

@@ -1,0 +1,230 @@
+//! What the user asks for, as key/value strings that become one checked value.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{BuildError, Result};
+use crate::nearest::nearest;
+
+/// Every key of a spec. The command line has the same words in kebab-case.
+const KEYS: [&str; 13] = [
+    "badRows",
+    "dimension",
+    "duplicateIds",
+    "factoryString",
+    "idMap",
+    "memoryLimit",
+    "metric",
+    "overwrite",
+    "report",
+    "sampleRate",
+    "seed",
+    "shards",
+    "threads",
+];
+
+/// The distance that the index ranks by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Metric {
+    L2,
+    Ip,
+    /// Rows are scaled to length 1, then compared by inner product.
+    Cosine,
+}
+
+/// What happens to rows that no index can hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum BadRows {
+    Fail,
+    Skip,
+}
+
+/// What happens to rows that share an id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum DuplicateIds {
+    Fail,
+    /// Keeps the row that comes first in (list, code) order, whatever order the input had.
+    KeepFirst,
+    Allow,
+}
+
+/// A checked spec.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct IndexSpec {
+    pub(crate) dimension: u64,
+    /// Chosen from rows and dimension when absent.
+    pub(crate) factory_string: Option<String>,
+    pub(crate) metric: Metric,
+    pub(crate) sample_rate: f64,
+    pub(crate) seed: u64,
+    /// The engine's share for the task when absent.
+    pub(crate) threads: Option<u64>,
+    pub(crate) memory_limit: u64,
+    pub(crate) bad_rows: BadRows,
+    pub(crate) duplicate_ids: DuplicateIds,
+    pub(crate) overwrite: bool,
+}
+
+impl IndexSpec {
+    /// Reads alternating keys and values; the error names the key, the value and what is allowed.
+    pub(crate) fn from_pairs(pairs: &[(String, String)]) -> Result<Self> {
+        let mut spec = Self {
+            dimension: 0,
+            factory_string: None,
+            metric: Metric::L2,
+            sample_rate: 0.05,
+            seed: 1234,
+            threads: None,
+            memory_limit: 256 << 20,
+            bad_rows: BadRows::Fail,
+            duplicate_ids: DuplicateIds::Fail,
+            overwrite: false,
+        };
+        for (key, value) in pairs {
+            spec.set(key, value.trim())?;
+        }
+        if spec.dimension == 0 {
+            return Err(BuildError::invalid("dimension is missing"));
+        }
+        Ok(spec)
+    }
+
+    fn set(&mut self, key: &str, value: &str) -> Result<()> {
+        match key {
+            "dimension" => self.dimension = whole_number(key, value, 1, 1 << 20)?,
+            "factoryString" => self.factory_string = Some(value.to_owned()),
+            "metric" => {
+                self.metric = choice(
+                    key,
+                    value,
+                    &[
+                        ("l2", Metric::L2),
+                        ("ip", Metric::Ip),
+                        ("cosine", Metric::Cosine),
+                        ("L2", Metric::L2),
+                        ("InnerProduct", Metric::Ip),
+                        ("Cosine", Metric::Cosine),
+                    ],
+                )?;
+            }
+            "sampleRate" => self.sample_rate = fraction(key, value)?,
+            "seed" => self.seed = whole_number(key, value, 0, u64::MAX)?,
+            "threads" => self.threads = Some(whole_number(key, value, 1, 4096)?),
+            "memoryLimit" => self.memory_limit = byte_count(key, value)?,
+            "badRows" => self.bad_rows = choice(key, value, &[("fail", BadRows::Fail), ("skip", BadRows::Skip)])?,
+            "duplicateIds" => {
+                self.duplicate_ids = choice(
+                    key,
+                    value,
+                    &[
+                        ("fail", DuplicateIds::Fail),
+                        ("keepFirst", DuplicateIds::KeepFirst),
+                        ("allow", DuplicateIds::Allow),
+                    ],
+                )?;
+            }
+            "overwrite" => self.overwrite = choice(key, value, &[("true", true), ("false", false)])?,
+            // One value each: the families that these options are for are refused by name.
+            "idMap" => choice(key, value, &[("auto", ())])?,
+            "shards" => choice(key, value, &[("1", ())])?,
+            "report" => choice(key, value, &[("false", ())])?,
+            unknown => {
+                let suggestion = nearest(unknown, KEYS).unwrap_or("factoryString");
+                return Err(BuildError::invalid(format!("unknown option '{unknown}'; did you mean '{suggestion}'?")));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn choice<T: Copy>(key: &str, value: &str, choices: &[(&str, T)]) -> Result<T> {
+    choices.iter().find(|(name, _)| *name == value).map(|(_, meaning)| *meaning).ok_or_else(|| {
+        let allowed: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+        BuildError::invalid(format!("{key}='{value}' is not supported; allowed: {}", allowed.join(", ")))
+    })
+}
+
+fn whole_number(key: &str, value: &str, least: u64, most: u64) -> Result<u64> {
+    value.parse().ok().filter(|number| (least..=most).contains(number)).ok_or_else(|| {
+        BuildError::invalid(format!("{key}='{value}' is not a whole number from {least} to {most}"))
+    })
+}
+
+fn fraction(key: &str, value: &str) -> Result<f64> {
+    value
+        .parse()
+        .ok()
+        .filter(|rate: &f64| *rate > 0.0 && *rate <= 1.0)
+        .ok_or_else(|| BuildError::invalid(format!("{key}='{value}' is not a number above 0 and at most 1")))
+}
+
+fn byte_count(key: &str, value: &str) -> Result<u64> {
+    const UNITS: [(&str, u64); 6] =
+        [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("KB", 1_000), ("MB", 1_000_000), ("GB", 1_000_000_000)];
+    const LEAST: u64 = 16 << 20;
+    let (digits, unit) = UNITS
+        .iter()
+        .find_map(|(name, size)| value.strip_suffix(name).map(|digits| (digits.trim_end(), *size)))
+        .unwrap_or((value, 1));
+    digits
+        .parse::<u64>()
+        .ok()
+        .and_then(|count| count.checked_mul(unit))
+        .filter(|bytes| *bytes >= LEAST)
+        .ok_or_else(|| BuildError::invalid(format!("{key}='{value}' is not a size of at least 16MiB, such as 256MiB")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(pairs: &[(&str, &str)]) -> Result<IndexSpec> {
+        let pairs: Vec<_> = [("dimension", "8")].iter().chain(pairs).map(|(k, v)| ((*k).into(), (*v).into())).collect();
+        IndexSpec::from_pairs(&pairs)
+    }
+
+    #[test]
+    fn an_empty_spec_has_the_documented_defaults() {
+        let spec = spec(&[]).unwrap();
+        assert_eq!((spec.metric, spec.sample_rate, spec.seed), (Metric::L2, 0.05, 1234));
+        assert_eq!((spec.bad_rows, spec.duplicate_ids, spec.overwrite), (BadRows::Fail, DuplicateIds::Fail, false));
+    }
+
+    #[test]
+    fn every_bad_value_is_refused_with_its_key_and_what_is_allowed() {
+        for (key, value, hint) in [
+            ("metric", "euclid", "l2, ip, cosine"),
+            ("sampleRate", "0", "above 0"),
+            ("sampleRate", "NaN", "above 0"),
+            ("seed", "-1", "whole number"),
+            ("threads", "0", "1 to 4096"),
+            ("memoryLimit", "1KiB", "at least 16MiB"),
+            ("memoryLimit", "lots", "at least 16MiB"),
+            ("badRows", "keep", "fail, skip"),
+            ("duplicateIds", "first", "fail, keepFirst, allow"),
+            ("overwrite", "yes", "true, false"),
+            ("idMap", "always", "auto"),
+            ("shards", "4", "1"),
+            ("report", "true", "false"),
+        ] {
+            let message = spec(&[(key, value)]).unwrap_err().to_string();
+            assert!(message.contains(key) && message.contains(value) && message.contains(hint), "{message}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_the_nearest_known_one() {
+        let message = spec(&[("factorystring", "Flat")]).unwrap_err().to_string();
+        assert!(message.contains("'factorystring'") && message.contains("'factoryString'"), "{message}");
+    }
+
+    #[test]
+    fn sizes_may_carry_a_unit() {
+        for (text, bytes) in [("256MiB", 256 << 20), ("1 GiB", 1 << 30), ("20000000", 20_000_000)] {
+            assert_eq!(spec(&[("memoryLimit", text)]).unwrap().memory_limit, bytes);
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! The train stage: reads the sampled rows, puts the chosen ones in id order, and trains.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+
+use faiss_indexer_storage::{CreateMode, Storages};
+use log::info;
+use sha2::{Digest, Sha256};
+
+use crate::build_context::BuildContext;
+use crate::cancellation::Cancellation;
+use crate::error::{BuildError, ErrorKind, Result};
+use crate::numbers::{to_u64, to_usize};
+use crate::quantization::{Encoder, Trainer, encoder_for, trainer_for};
+use crate::receipts::{Clock, Receipts, SampleFile, TrainReceipt};
+use crate::row_hash::row_hash;
+use crate::stage::Progress;
+use crate::workers::Workers;
+
+/// A trained index, ready to encode.
+#[derive(Clone)]
+pub(crate) struct TrainedState {
+    pub(crate) bytes: Arc<[u8]>,
+    pub(crate) fingerprint: String,
+    pub(crate) encoder: Arc<dyn Encoder>,
+}
+
+/// Trains on the rows that `receipts` name and writes the trained state.
+pub(crate) fn train(
+    context: &BuildContext,
+    receipts: &Receipts,
+    storages: &Storages,
+    workers: &Workers,
+    cancellation: &Cancellation,
+    progress: &Progress,
+) -> Result<TrainReceipt> {
+    let began = Clock::start();
+    let family = context.family()?;
+    let wanted = context.training_rows.ok_or_else(|| BuildError::invalid("the build was not planned"))?;
+    let files: Vec<&SampleFile> = receipts.samples.iter().filter_map(|sample| sample.sample.as_ref()).collect();
+    let vectors = read_sample(context, &files, wanted, storages, cancellation)?;
+    let rows = to_u64(vectors.len()) / context.spec.dimension;
+    if rows < family.training_rows().needed {
+        let (name, needed) = (family.factory_string(), family.training_rows().needed);
+        let message = format!("{name} needs at least {needed} training rows, and the sample has {rows}");
+        return Err(BuildError::new(ErrorKind::TooFewRows, message));
+    }
+    info!("training {} on {rows} rows with {} threads", family.factory_string(), workers.count());
+    let trainer = trainer_for(family.factory_string(), context.spec.dimension, context.spec.metric);
+    let bytes = trainer.train(&vectors, workers, cancellation)?;
+    progress.add_rows(rows);
+
+    let uri = context.attempt_file("trained");
+    let mut writer = storages.resolve(&uri)?.create(&uri, CreateMode::New)?;
+    writer.write_all(&bytes)?;
+    let length = writer.finish()?;
+    progress.add_bytes(length);
+    let clock = Clock::stop(began);
+    let seconds = Clock::wall_seconds([clock]);
+    info!("trained {} on {rows} rows in {seconds:.1} s", family.factory_string());
+    let fingerprint = fingerprint_of(context, &bytes)?;
+    Ok(TrainReceipt { uri, bytes: length, fingerprint, training_rows: rows, clock })
+}
+
+/// Loads the trained state that `receipt` names, once per process however many tasks use it.
+pub(crate) fn load(context: &BuildContext, receipt: &crate::receipts::TrainReceipt, storages: &Storages) -> Result<TrainedState> {
+    // Holds nothing alive: the state goes with the last task that uses it.
+    static LOADED: OnceLock<Mutex<Vec<(String, Weak<[u8]>, Weak<dyn Encoder>)>>> = OnceLock::new();
+    // The lock is kept while reading, so that tasks that start together read the state once.
+    let mut loaded = LOADED.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
+    loaded.retain(|(_, bytes, _)| bytes.strong_count() > 0);
+    let known = loaded.iter().find(|(fingerprint, ..)| *fingerprint == receipt.fingerprint);
+    if let Some((Some(bytes), Some(encoder))) = known.map(|(_, bytes, encoder)| (bytes.upgrade(), encoder.upgrade())) {
+        return Ok(TrainedState { bytes, fingerprint: receipt.fingerprint.clone(), encoder });
+    }
+
+    let reader = storages.resolve(&receipt.uri)?.open(&receipt.uri)?;
+    let mut bytes = vec![0; to_usize(reader.length())?];
+    reader.read_exact_at(0, &mut bytes)?;
+    if fingerprint_of(context, &bytes)? != receipt.fingerprint {
+        return Err(BuildError::corrupt(&receipt.uri, "its fingerprint is not the one that training reported"));
+    }
+    let encoder = encoder_for(&bytes)?;
+    let bytes: Arc<[u8]> = bytes.into();
+    loaded.push((receipt.fingerprint.clone(), Arc::downgrade(&bytes), Arc::downgrade(&encoder)));
+    Ok(TrainedState { bytes, fingerprint: receipt.fingerprint.clone(), encoder })
+}
+
+/// Identifies the trained state: two shards may be merged only if theirs are equal.
+fn fingerprint_of(context: &BuildContext, trained: &[u8]) -> Result<String> {
+    let mut hash = Sha256::new();
+    let family = context.family()?;
+    let metric = crate::receipts::to_json(&context.spec.metric)?;
+    for part in [family.factory_string().as_bytes(), metric.as_bytes(), &context.spec.dimension.to_le_bytes(), trained] {
+        hash.update(to_u64(part.len()).to_le_bytes());
+        hash.update(part);
+    }
+    Ok(hex(&hash.finalize()))
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A row of a sample file, by where it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct SampledRow {
+    hash: u64,
+    id: i64,
+    file: u32,
+    row: u64,
+}
+
+/// The vectors of the `wanted` rows with the smallest hashes, in id order.
+fn read_sample(
+    context: &BuildContext,
+    files: &[&SampleFile],
+    wanted: u64,
+    storages: &Storages,
+    cancellation: &Cancellation,
+) -> Result<Vec<f32>> {
+    let mut rows = Vec::new();
+    for (number, file) in (0..).zip(files) {
+        let (seed, ids) = (context.spec.seed, read_ids(context, file, storages)?);
+        rows.extend((0..).zip(ids).map(|(row, id)| SampledRow { hash: row_hash(id, seed), id, file: number, row }));
+    }
+    rows.sort_unstable();
+    let wanted = to_usize(wanted)?.min(rows.len());
+    // Rows that share an id share the hash, and which of them comes first is chance: they train together or not at all.
+    let mut cut = wanted;
+    while cut > 0 && cut < rows.len() && rows[cut - 1].hash == rows[cut].hash {
+        cut -= 1;
+    }
+    rows.truncate(cut);
+
+    let dimension = to_usize(context.spec.dimension)?;
+    let mut places: Vec<usize> = (0..rows.len()).collect();
+    places.sort_unstable_by_key(|place| rows[*place].id);
+    let mut destinations: Vec<(u32, u64, usize)> =
+        places.iter().enumerate().map(|(to, from)| (rows[*from].file, rows[*from].row, to)).collect();
+    destinations.sort_unstable();
+
+    let mut vectors = Vec::new();
+    vectors.try_reserve_exact(rows.len() * dimension).map_err(|_| {
+        let message = format!("no memory for {} training rows of {dimension} dimensions", rows.len());
+        BuildError::new(ErrorKind::OutOfMemory, message)
+    })?;
+    vectors.resize(rows.len() * dimension, 0.0);
+    for (number, file) in (0..).zip(files) {
+        let begin = destinations.partition_point(|(other, ..)| *other < number);
+        let end = destinations.partition_point(|(other, ..)| *other <= number);
+        place_rows(file, &destinations[begin..end], dimension, &mut vectors, storages, cancellation)?;
+    }
+    order_rows_of_equal_ids(&places.iter().map(|place| rows[*place].id).collect::<Vec<_>>(), dimension, &mut vectors);
+    Ok(vectors)
+}
+
+fn read_ids(context: &BuildContext, file: &SampleFile, storages: &Storages) -> Result<Vec<i64>> {
+    let reader = storages.resolve(&file.uri)?.open(&file.uri)?;
+    let vectors = file.rows * context.spec.dimension * 4;
+    if reader.length() != vectors + file.rows * 8 {
+        return Err(BuildError::corrupt(&file.uri, format!("{} bytes do not hold {} rows", reader.length(), file.rows)));
+    }
+    let mut bytes = vec![0; to_usize(file.rows * 8)?];
+    reader.read_exact_at(vectors, &mut bytes)?;
+    Ok(bytes.as_chunks().0.iter().map(|id| i64::from_le_bytes(*id)).collect())
+}
+
+/// Reads a file from front to back and copies the rows of `destinations` (file, row, place) to their places.
+fn place_rows(
+    file: &SampleFile,
+    destinations: &[(u32, u64, usize)],
+    dimension: usize,
+    vectors: &mut [f32],
+    storages: &Storages,
+    cancellation: &Cancellation,
+) -> Result<()> {
+    const READ_BYTES: usize = 4 << 20;
+    let reader = storages.resolve(&file.uri)?.open(&file.uri)?;
+    let row_bytes = dimension * size_of::<f32>();
+    let rows_per_read = (READ_BYTES / row_bytes).max(1);
+    let mut buffer = vec![0; rows_per_read * row_bytes];
+    let mut next = destinations.iter().peekable();
+    let (mut crc32c, mut first) = (0, 0);
+    while first < file.rows {
+        cancellation.check()?;
+        let count = to_u64(rows_per_read).min(file.rows - first);
+        let bytes = &mut buffer[..to_usize(count)? * row_bytes];
+        reader.read_exact_at(first * to_u64(row_bytes), bytes)?;
+        crc32c = crc32c::crc32c_append(crc32c, bytes);
+        while let Some((_, row, place)) = next.next_if(|(_, row, _)| *row < first + count) {
+            let from = to_usize(row - first)? * row_bytes;
+            let target = &mut vectors[place * dimension..(place + 1) * dimension];
+            for (component, raw) in target.iter_mut().zip(bytes[from..from + row_bytes].as_chunks().0) {
+                *component = f32::from_le_bytes(*raw);
+            }
+        }
+        first += count;
+    }
+    let mut ids = vec![0; to_usize(file.rows * 8)?];
+    reader.read_exact_at(file.rows * to_u64(row_bytes), &mut ids)?;
+    if crc32c::crc32c_append(crc32c, &ids) != file.crc32c {
+        return Err(BuildError::corrupt(&file.uri, "the checksum does not match"));
+    }
+    Ok(())
+}
+
+/// Rows of one id came in an order that chance gave them; their own bytes order them.
+fn order_rows_of_equal_ids(ids: &[i64], dimension: usize, vectors: &mut [f32]) {
+    let mut begin = 0;
+    for same in ids.chunk_by(|one, next| one == next) {
+        let end = begin + same.len();
+        if same.len() > 1 {
+            let group = &mut vectors[begin * dimension..end * dimension];
+            let mut rows: Vec<Vec<f32>> = group.chunks_exact(dimension).map(<[f32]>::to_vec).collect();
+            rows.sort_unstable_by(|a, b| a.iter().map(|x| x.to_bits()).cmp(b.iter().map(|x| x.to_bits())));
+            group.copy_from_slice(&rows.concat());
+        }
+        begin = end;
+    }
+}

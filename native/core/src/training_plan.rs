@@ -1,0 +1,111 @@
+//! Between the sample stage and training: bad rows, the family, and how many rows train.
+
+use log::warn;
+
+use crate::build_context::BuildContext;
+use crate::error::{BuildError, ErrorKind, Result};
+use crate::family::Family;
+use crate::ledger::Ledger;
+use crate::receipts::{Receipts, SampleReceipt, to_json};
+use crate::spec::BadRows;
+
+/// What the sample stage led to.
+#[derive(Debug, Clone)]
+pub struct TrainingDecision {
+    /// The build with what was decided; replaces the one before.
+    pub build: String,
+    /// The sample is too small: run the sample stage again with [`TrainingDecision::build`], then decide again on
+    /// the receipts of that round.
+    pub resample: bool,
+    /// Sentences for the user.
+    pub notes: Vec<String>,
+}
+
+/// Applies the policy for bad rows, chooses the family if the spec names none, and fixes the number of training rows.
+///
+/// # Errors
+/// [`ErrorKind::BadRows`] under the policy `fail`, [`ErrorKind::TooFewRows`], [`ErrorKind::InvalidSpec`].
+pub fn plan_training(build: &str, receipts: &[String]) -> Result<TrainingDecision> {
+    let mut context = BuildContext::from_json(build)?;
+    let samples = Receipts::parse(receipts)?.samples;
+    let mut notes = Vec::new();
+
+    let ledger = total_ledger(&samples);
+    if ledger.rows() > 0 {
+        if context.spec.bad_rows == BadRows::Fail {
+            return Err(ledger.to_error(context.spec.dimension));
+        }
+        notes.push(format!("left out {} bad rows: {}", ledger.rows(), ledger.describe(context.spec.dimension)));
+    }
+    let rows: u64 = samples.iter().map(|sample| sample.good_rows).sum();
+    if rows == 0 {
+        return Err(BuildError::new(ErrorKind::TooFewRows, "the input has no rows that an index can hold"));
+    }
+    context.good_rows = Some(rows);
+
+    if context.factory_string.is_none() {
+        let (factory_string, reason) = Family::choose(rows, context.spec.dimension);
+        notes.push(format!("chose factoryString={factory_string}: {reason}"));
+        context.factory_string = Some(factory_string);
+    }
+    let family = context.family()?;
+    let kept: u64 = samples.iter().filter_map(|sample| sample.sample.as_ref()).map(|file| file.rows).sum();
+    let wanted = training_rows(&context, &family, rows, &mut notes)?;
+    context.training_rows = Some(wanted);
+
+    let resample = kept < wanted && context.sample_rate < 1.0;
+    if resample {
+        context.sample_rate = rate_for(wanted, rows).max(context.sample_rate * 2.0).min(1.0);
+        notes.push(format!("sampling again: {kept} rows were sampled, {wanted} are wanted"));
+    }
+    Ok(TrainingDecision { build: to_json(&context)?, resample, notes })
+}
+
+pub(crate) fn total_ledger(samples: &[SampleReceipt]) -> Ledger {
+    samples.iter().fold(Ledger::default(), |mut total, sample| {
+        total.merge(sample.ledger.clone());
+        total
+    })
+}
+
+/// The number of training rows: a function of the rows and the spec alone.
+fn training_rows(context: &BuildContext, family: &Family, rows: u64, notes: &mut Vec<String>) -> Result<u64> {
+    let limits = family.training_rows();
+    let factory_string = family.factory_string();
+    if rows < limits.needed {
+        let needed = limits.needed;
+        let message = format!("{factory_string} needs at least {needed} training rows, and the input has {rows}");
+        return Err(BuildError::new(ErrorKind::TooFewRows, message));
+    }
+    if limits.usable == 0 {
+        return Ok(0);
+    }
+    let asked = share_of(rows, context.spec.sample_rate);
+    let chosen = asked.max(limits.wanted).min(limits.usable).min(rows);
+    if chosen > asked {
+        notes.push(format!(
+            "raised the training sample from {asked} to {chosen} of {rows} rows, which {factory_string} wants"
+        ));
+    } else if chosen < asked {
+        notes.push(format!("capped the training sample at {chosen} rows: {factory_string} can use no more"));
+    }
+    if chosen < limits.wanted {
+        let wanted = limits.wanted;
+        let note = format!("{factory_string} wants {wanted} training rows and gets all {chosen}: expect lower recall");
+        warn!("{note}");
+        notes.push(note);
+    }
+    Ok(chosen)
+}
+
+#[expect(clippy::as_conversions, reason = "a share needs no more than a double's precision, and 0 < rate <= 1")]
+fn share_of(rows: u64, rate: f64) -> u64 {
+    (rows as f64 * rate).ceil() as u64
+}
+
+/// A rate that keeps `wanted` of `rows` rows but for one chance in a billion (six standard deviations).
+#[expect(clippy::as_conversions, reason = "a rate needs no more than a double's precision")]
+fn rate_for(wanted: u64, rows: u64) -> f64 {
+    let wanted = wanted as f64;
+    ((wanted + 6.0 * wanted.sqrt() + 16.0) / rows as f64).min(1.0)
+}

@@ -1,0 +1,314 @@
+use std::fs::{self, File, Metadata, Permissions};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+use crate::{
+    CreateMode, FileStatus, RandomRead, Result, SequentialWrite, Storage, StorageError, join,
+};
+
+const PARTIAL_PREFIX: &str = ".faiss-indexer-";
+const PARTIAL_SUFFIX: &str = ".partial";
+const WRITE_BUFFER_BYTES: usize = 256 * 1024;
+
+/// Disks of this machine, for plain paths and `file:` URIs.
+///
+/// A file is written under a hidden name beside its own, synchronised, and renamed by
+/// [`SequentialWrite::finish`]; a process that is killed before leaves the hidden file, which `list` leaves out
+/// and which deleting the directory removes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LocalStorage;
+
+impl Storage for LocalStorage {
+    fn stat(&self, uri: &str) -> Result<Option<FileStatus>> {
+        match metadata("look up", uri) {
+            Ok(found) => Ok(Some(FileStatus {
+                length: found.len(),
+                is_directory: found.is_dir(),
+            })),
+            Err(StorageError::NotFound { .. }) => Ok(None),
+            Err(other) => Err(other),
+        }
+    }
+
+    fn list(&self, directory: &str) -> Result<Vec<String>> {
+        let failed = |error: &io::Error| StorageError::from_io("list", directory, error);
+        let entries = match fs::read_dir(path("list", directory)?) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(failed(&error)),
+        };
+        let mut children = Vec::new();
+        for entry in entries {
+            let name = entry.map_err(|error| failed(&error))?.file_name();
+            let Some(name) = name.to_str() else {
+                let message = format!("the name {} in it is not UTF-8", name.display());
+                return Err(StorageError::Io {
+                    operation: "list",
+                    uri: directory.to_owned(),
+                    message,
+                });
+            };
+            if !(name.starts_with(PARTIAL_PREFIX) && name.ends_with(PARTIAL_SUFFIX)) {
+                children.push(join(directory, name));
+            }
+        }
+        children.sort();
+        Ok(children)
+    }
+
+    fn open(&self, uri: &str) -> Result<Box<dyn RandomRead>> {
+        let failed = |error: &io::Error| StorageError::from_io("open", uri, error);
+        let file = File::open(path("open", uri)?).map_err(|error| failed(&error))?;
+        let found = file.metadata().map_err(|error| failed(&error))?;
+        if found.is_dir() {
+            return Err(StorageError::is_a_directory("open", uri));
+        }
+        Ok(Box::new(LocalReader {
+            file,
+            length: found.len(),
+            uri: uri.to_owned(),
+        }))
+    }
+
+    fn create(&self, uri: &str, mode: CreateMode) -> Result<Box<dyn SequentialWrite>> {
+        let target = path("create", uri)?;
+        match (metadata("create", uri), mode) {
+            (Ok(_), CreateMode::New) => {
+                return Err(StorageError::AlreadyExists {
+                    uri: uri.to_owned(),
+                });
+            }
+            (Ok(found), CreateMode::Overwrite) if found.is_dir() => {
+                return Err(StorageError::is_a_directory("create", uri));
+            }
+            (Ok(_), CreateMode::Overwrite) | (Err(StorageError::NotFound { .. }), _) => {}
+            (Err(other), _) => return Err(other),
+        }
+        let partial = make_parent(&target)
+            .and_then(|parent| {
+                tempfile::Builder::new()
+                    .prefix(PARTIAL_PREFIX)
+                    .suffix(PARTIAL_SUFFIX)
+                    .permissions(Permissions::from_mode(0o666))
+                    .tempfile_in(parent)
+            })
+            .map_err(|error| StorageError::from_io("create", uri, &error))?;
+        Ok(Box::new(LocalWriter {
+            partial: BufWriter::with_capacity(WRITE_BUFFER_BYTES, partial),
+            target,
+            mode,
+            uri: uri.to_owned(),
+        }))
+    }
+
+    fn make_directories(&self, uri: &str) -> Result<()> {
+        fs::create_dir_all(path("make directory", uri)?)
+            .map_err(|error| StorageError::from_io("make directory", uri, &error))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> Result<()> {
+        let source = path("rename", from)?;
+        let target = path("rename", to)?;
+        metadata("rename", from)?;
+        fs::rename(source, &target)
+            .and_then(|()| synchronise_directory(parent_of(&target)))
+            .map_err(|error| StorageError::from_io("rename to", to, &error))
+    }
+
+    fn delete(&self, uri: &str) -> Result<()> {
+        let target = path("delete", uri)?;
+        let removed = fs::symlink_metadata(&target).and_then(|found| match found.is_dir() {
+            true => fs::remove_dir_all(&target),
+            false => fs::remove_file(&target),
+        });
+        match removed {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(StorageError::from_io("delete", uri, &error))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+struct LocalReader {
+    file: File,
+    length: u64,
+    uri: String,
+}
+
+impl RandomRead for LocalReader {
+    fn length(&self) -> u64 {
+        self.length
+    }
+
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
+        self.file
+            .read_exact_at(buffer, offset)
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::UnexpectedEof => {
+                    StorageError::range_past_end(&self.uri, offset, buffer.len(), self.length)
+                }
+                _ => StorageError::from_io("read", &self.uri, &error),
+            })
+    }
+}
+
+struct LocalWriter {
+    partial: BufWriter<NamedTempFile>,
+    target: PathBuf,
+    mode: CreateMode,
+    uri: String,
+}
+
+impl SequentialWrite for LocalWriter {
+    fn write_all(&mut self, bytes: &[u8]) -> Result<()> {
+        self.partial
+            .write_all(bytes)
+            .map_err(|error| StorageError::from_io("write", &self.uri, &error))
+    }
+
+    fn finish(self: Box<Self>) -> Result<u64> {
+        let Self {
+            partial,
+            target,
+            mode,
+            uri,
+        } = *self;
+        publish(partial, &target, mode)
+            .map_err(|error| StorageError::from_io("finish", &uri, &error))
+    }
+}
+
+fn publish(partial: BufWriter<NamedTempFile>, target: &Path, mode: CreateMode) -> io::Result<u64> {
+    let partial = partial
+        .into_inner()
+        .map_err(io::IntoInnerError::into_error)?;
+    partial.as_file().sync_all()?;
+    let length = partial.as_file().metadata()?.len();
+    match mode {
+        CreateMode::New => partial.persist_noclobber(target)?,
+        CreateMode::Overwrite => partial.persist(target)?,
+    };
+    synchronise_directory(parent_of(target))?;
+    Ok(length)
+}
+
+/// A rename is durable only once its directory is.
+fn synchronise_directory(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}
+
+fn make_parent(target: &Path) -> io::Result<&Path> {
+    let parent = parent_of(target);
+    fs::create_dir_all(parent)?;
+    Ok(parent)
+}
+
+fn parent_of(target: &Path) -> &Path {
+    match target.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    }
+}
+
+fn metadata(operation: &'static str, uri: &str) -> Result<Metadata> {
+    fs::metadata(path(operation, uri)?)
+        .map_err(|error| StorageError::from_io(operation, uri, &error))
+}
+
+/// `/x`, `x`, `file:/x`, `file:///x` and `file://localhost/x` are of this machine; other hosts are not.
+fn path(operation: &'static str, uri: &str) -> Result<PathBuf> {
+    let invalid = |message: &str| {
+        Err(StorageError::Io {
+            operation,
+            uri: uri.to_owned(),
+            message: message.to_owned(),
+        })
+    };
+    let location = match uri.split_once(':') {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("file") => {
+            match rest.strip_prefix("//") {
+                None => rest,
+                Some(rest) => match rest.find('/').map(|slash| rest.split_at(slash)) {
+                    Some(("" | "localhost", absolute)) => absolute,
+                    _ => return invalid("a file: URI is written file:/path or file:///path"),
+                },
+            }
+        }
+        _ => uri,
+    };
+    if location.is_empty() {
+        return invalid("the path is empty");
+    }
+    Ok(PathBuf::from(location))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_spelling_of_a_local_path_is_understood_and_other_hosts_are_not() {
+        for (uri, expected) in [
+            ("/a/b c", "/a/b c"),
+            ("a%20b", "a%20b"),
+            ("file:/a", "/a"),
+            ("file:///a", "/a"),
+            ("FILE:///a", "/a"),
+            ("file://localhost/a", "/a"),
+        ] {
+            assert_eq!(path("open", uri).unwrap(), PathBuf::from(expected));
+        }
+        for uri in ["file://node/a", "file://node", "file:", ""] {
+            assert!(
+                matches!(path("open", uri), Err(StorageError::Io { .. })),
+                "{uri}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_file_in_progress_is_not_listed() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().to_str().unwrap();
+        let mut writer = LocalStorage
+            .create(&join(root, "shard"), CreateMode::New)
+            .unwrap();
+        writer.write_all(b"half").unwrap();
+        assert_eq!(LocalStorage.list(root).unwrap(), Vec::<String>::new());
+        drop(writer);
+        assert_eq!(fs::read_dir(root).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn of_two_writers_of_one_new_file_the_second_to_finish_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let uri = join(directory.path().to_str().unwrap(), "shard");
+        let first = LocalStorage.create(&uri, CreateMode::New).unwrap();
+        let second = LocalStorage.create(&uri, CreateMode::New).unwrap();
+        assert_eq!(first.finish(), Ok(0));
+        assert_eq!(second.finish(), Err(StorageError::AlreadyExists { uri }));
+    }
+
+    #[test]
+    fn a_file_where_a_directory_should_be_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = join(directory.path().to_str().unwrap(), "file");
+        LocalStorage
+            .create(&file, CreateMode::New)
+            .unwrap()
+            .finish()
+            .unwrap();
+        let below = join(&file, "child");
+        let Err(error) = LocalStorage.create(&below, CreateMode::New) else {
+            panic!("a file was created below a file");
+        };
+        assert!(
+            matches!(&error, StorageError::Io { uri, .. } if *uri == below),
+            "{error:?}"
+        );
+    }
+}

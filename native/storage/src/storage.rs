@@ -1,0 +1,69 @@
+use std::fmt::Debug;
+
+use crate::Result;
+
+/// One file system, addressed by full URIs. Every call blocks until its effect can be seen by other callers.
+///
+/// Failures are told apart by [`crate::StorageError`]'s variants; their texts name the URI.
+pub trait Storage: Send + Sync + Debug {
+    /// What is at `uri`, or `None` when nothing is.
+    fn stat(&self, uri: &str) -> Result<Option<FileStatus>>;
+
+    /// Full URIs of the direct children of `directory`, sorted; empty when the directory is missing. Files still
+    /// being written may be left out.
+    fn list(&self, directory: &str) -> Result<Vec<String>>;
+
+    /// Opens a finished file. A missing one is `NotFound`.
+    fn open(&self, uri: &str) -> Result<Box<dyn RandomRead>>;
+
+    /// Starts a file, and makes the directories above it. With [`CreateMode::New`], something that exists under
+    /// the name is `AlreadyExists`, here or at the latest in [`SequentialWrite::finish`].
+    fn create(&self, uri: &str, mode: CreateMode) -> Result<Box<dyn SequentialWrite>>;
+
+    /// Makes a directory and those above it; one that exists is fine.
+    fn make_directories(&self, uri: &str) -> Result<()>;
+
+    /// Gives a file or directory another name in an existing directory of the same file system. A file of that
+    /// name is replaced, in one step where the file system can. A missing `from` is `NotFound`.
+    fn rename(&self, from: &str, to: &str) -> Result<()>;
+
+    /// Removes a file, or a directory with all that is in it. What is not there needs no removing.
+    fn delete(&self, uri: &str) -> Result<()>;
+}
+
+/// An open file, readable at any offset.
+pub trait RandomRead: Send {
+    /// Length of the file in bytes when it was opened.
+    fn length(&self) -> u64;
+
+    /// Fills `buffer` from `offset` on. A range that reaches past the end of the file is an error.
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()>;
+}
+
+/// A file being written from front to back. Dropped without [`finish`](Self::finish) it leaves nothing under its
+/// name, or what was there before.
+pub trait SequentialWrite: Send {
+    /// Appends all of `bytes`. After an error the file can only be dropped.
+    fn write_all(&mut self, bytes: &[u8]) -> Result<()>;
+
+    /// Makes the file complete, durable and visible under its name; returns its length in bytes.
+    fn finish(self: Box<Self>) -> Result<u64>;
+}
+
+/// What to do when the name of a new file is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CreateMode {
+    /// Refuse.
+    New,
+    /// Replace the file in one step once the new one is finished. A directory is never replaced.
+    Overwrite,
+}
+
+/// What is known of a file or directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileStatus {
+    /// Bytes in the file; without meaning for a directory.
+    pub length: u64,
+    /// Whether this is a directory.
+    pub is_directory: bool,
+}

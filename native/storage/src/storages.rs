@@ -1,0 +1,186 @@
+use std::sync::Arc;
+
+use crate::{LocalStorage, Result, Storage, StorageError};
+
+/// The backends of one host: local disk always, others when they are given.
+#[derive(Clone, Debug)]
+pub struct Storages {
+    local: Arc<dyn Storage>,
+    memory: Option<Arc<dyn Storage>>,
+    hook: Option<Arc<dyn Storage>>,
+}
+
+impl Storages {
+    /// Local disk alone, for plain paths and `file:` URIs.
+    pub fn new() -> Self {
+        Self {
+            local: Arc::new(LocalStorage),
+            memory: None,
+            hook: None,
+        }
+    }
+
+    /// Adds the backend of every scheme that no other backend serves.
+    pub fn with_hook(self, hook: Arc<dyn Storage>) -> Self {
+        Self {
+            hook: Some(hook),
+            ..self
+        }
+    }
+
+    /// Adds the backend of `memory:` URIs.
+    pub fn with_memory(self, memory: Arc<dyn Storage>) -> Self {
+        Self {
+            memory: Some(memory),
+            ..self
+        }
+    }
+
+    /// The backend that serves `uri`.
+    ///
+    /// # Errors
+    /// `UnsupportedScheme` when none does.
+    pub fn resolve(&self, uri: &str) -> Result<Arc<dyn Storage>> {
+        let backend = match scheme(uri) {
+            None => Some(&self.local),
+            Some(name) if name.eq_ignore_ascii_case("file") => Some(&self.local),
+            Some(name) if name.eq_ignore_ascii_case("memory") => self.memory.as_ref(),
+            Some(_) => self.hook.as_ref(),
+        };
+        backend.map(Arc::clone).ok_or_else(|| self.unsupported(uri))
+    }
+
+    fn unsupported(&self, uri: &str) -> StorageError {
+        let memory = self.memory.as_ref().map(|_| "memory:");
+        let hook = self
+            .hook
+            .as_ref()
+            .map(|_| "the schemes of the host's file systems");
+        let allowed: Vec<&str> = ["plain paths", "file:"]
+            .into_iter()
+            .chain(memory)
+            .chain(hook)
+            .collect();
+        StorageError::UnsupportedScheme {
+            uri: uri.to_owned(),
+            scheme: scheme(uri).unwrap_or_default().to_owned(),
+            allowed: allowed.join(", "),
+        }
+    }
+}
+
+impl Default for Storages {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The URI of `name` inside `directory`, with one slash between them.
+pub fn join(directory: &str, name: &str) -> String {
+    if directory.is_empty() {
+        return name.to_owned();
+    }
+    format!(
+        "{}/{}",
+        directory.trim_end_matches('/'),
+        name.trim_start_matches('/')
+    )
+}
+
+/// The part of `uri` before the first colon when it can be a scheme (RFC 3986, 3.1).
+fn scheme(uri: &str) -> Option<&str> {
+    let (name, _) = uri.split_once(':')?;
+    let mut characters = name.chars();
+    let starts_well = characters
+        .next()
+        .is_some_and(|first| first.is_ascii_alphabetic());
+    let goes_on_well =
+        characters.all(|next| next.is_ascii_alphanumeric() || matches!(next, '+' | '-' | '.'));
+    (starts_well && goes_on_well).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::MemoryStorage;
+
+    #[test]
+    fn join_puts_one_slash_between() {
+        for (directory, name, expected) in [
+            ("/out", "a", "/out/a"),
+            ("/out//", "a", "/out/a"),
+            ("/", "a", "/a"),
+            ("out", "a/b", "out/a/b"),
+            ("", "a", "a"),
+            ("memory:", "a", "memory:/a"),
+            ("hdfs://node:8020/", "/a", "hdfs://node:8020/a"),
+        ] {
+            assert_eq!(join(directory, name), expected);
+        }
+    }
+
+    #[test]
+    fn only_what_rfc_3986_calls_a_scheme_is_one() {
+        for (uri, expected) in [
+            ("/a:b", None),
+            ("a b:c", None),
+            ("dir/x:y", None),
+            (":x", None),
+            ("1a:x", None),
+            ("out", None),
+            ("hdfs://x", Some("hdfs")),
+            ("s3a:x", Some("s3a")),
+            ("File:/x", Some("File")),
+        ] {
+            assert_eq!(scheme(uri), expected, "{uri}");
+        }
+    }
+
+    #[test]
+    fn each_scheme_goes_to_its_backend() {
+        let memory: Arc<dyn Storage> = Arc::new(MemoryStorage::new());
+        let hook: Arc<dyn Storage> = Arc::new(MemoryStorage::new());
+        let storages = Storages::new()
+            .with_memory(Arc::clone(&memory))
+            .with_hook(Arc::clone(&hook));
+        for local in ["/a", "a", "file:/a", "file:///a", "FILE:/a"] {
+            assert!(
+                Arc::ptr_eq(&storages.resolve(local).unwrap(), &storages.local),
+                "{local}"
+            );
+        }
+        assert!(Arc::ptr_eq(
+            &storages.resolve("memory:/a").unwrap(),
+            &memory
+        ));
+        for host in ["hdfs://n/a", "gs://bucket/a", "viewfs:/a"] {
+            assert!(
+                Arc::ptr_eq(&storages.resolve(host).unwrap(), &hook),
+                "{host}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_scheme_without_a_backend_is_refused_by_name() {
+        for (storages, uri, text) in [
+            (
+                Storages::new(),
+                "hdfs://n/a",
+                "no file system for scheme 'hdfs' of hdfs://n/a; allowed are plain paths, file:",
+            ),
+            (
+                Storages::new(),
+                "memory:/a",
+                "no file system for scheme 'memory' of memory:/a; allowed are plain paths, file:",
+            ),
+            (
+                Storages::new().with_memory(Arc::new(MemoryStorage::new())),
+                "s3://b/a",
+                "no file system for scheme 's3' of s3://b/a; allowed are plain paths, file:, memory:",
+            ),
+        ] {
+            assert_eq!(storages.resolve(uri).unwrap_err().to_string(), text);
+        }
+    }
+}
