@@ -99,8 +99,8 @@ unsafe extern "C" {
 impl FaissIndex {
     /// An untrained index of a factory string.
     pub(crate) fn create(dimension: u64, factory_string: &str, metric: FaissMetric) -> Result<Self> {
-        let factory = CString::new(factory_string)
-            .map_err(|_| BuildError::invalid("factoryString contains a NUL character"))?;
+        let factory =
+            CString::new(factory_string).map_err(|_| BuildError::invalid("factoryString contains a NUL character"))?;
         let dimension = to_i32(dimension)?;
         // faiss::MetricType in MetricType.h.
         let metric = match metric {
@@ -181,7 +181,7 @@ impl FaissIndex {
 
     fn rows_in(&self, vectors: &[f32]) -> Result<i64> {
         let dimension = to_usize(self.shape.dimension)?;
-        if dimension == 0 || vectors.len() % dimension != 0 {
+        if dimension == 0 || !vectors.len().is_multiple_of(dimension) {
             let text = format!("{} floats are no whole number of rows of {dimension} dimensions", vectors.len());
             return Err(BuildError::new(ErrorKind::Internal, text));
         }

@@ -55,23 +55,23 @@ impl Family {
         let refuse = |why: String| BuildError::invalid(format!("factoryString='{factory_string}': {why}"));
         let mut parts: Vec<&str> = factory_string.split(',').collect();
         let encoding_text = parts.pop().unwrap_or_default();
-        let encoding = parse_encoding(encoding_text).ok_or_else(|| {
-            refuse(format!("'{encoding_text}' is not understood; this version builds {SUPPORTED}"))
-        })?;
+        let encoding = parse_encoding(encoding_text)
+            .ok_or_else(|| refuse(format!("'{encoding_text}' is not understood; this version builds {SUPPORTED}")))?;
         let nlist = match parts.pop() {
             None => None,
             Some(text) => Some(parse_nlist(text).ok_or_else(|| {
                 refuse(format!("'{text}' is not IVFn with n of at least 1; this version builds {SUPPORTED}"))
             })?),
         };
-        let rotation = match parts.pop() {
-            None => None,
-            Some(text) => Some(parse_rotation(text).ok_or_else(|| {
-                refuse(format!("'{text}' is not OPQm or OPQm_d; this version builds {SUPPORTED}"))
-            })?),
-        };
-        let combination_exists = parts.is_empty()
-            && (rotation.is_none() || (nlist.is_some() && matches!(encoding, Encoding::Pq { .. })));
+        let rotation =
+            match parts.pop() {
+                None => None,
+                Some(text) => Some(parse_rotation(text).ok_or_else(|| {
+                    refuse(format!("'{text}' is not OPQm or OPQm_d; this version builds {SUPPORTED}"))
+                })?),
+            };
+        let combination_exists =
+            parts.is_empty() && (rotation.is_none() || (nlist.is_some() && matches!(encoding, Encoding::Pq { .. })));
         if !combination_exists {
             return Err(refuse(format!("this combination is not supported; this version builds {SUPPORTED}")));
         }
@@ -104,7 +104,7 @@ impl Family {
         let below = 1_u64 << wanted.ilog2();
         let nearest = if wanted - below > below / 2 { below * 2 } else { below };
         let nlist = nearest.min(rows / WANTED_PER_CENTROID);
-        let subquantizers = (1..=LARGEST_CODE).rev().find(|m| dimension % m == 0 && dimension / m >= 4);
+        let subquantizers = (1..=LARGEST_CODE).rev().find(|m| dimension.is_multiple_of(*m) && dimension / m >= 4);
         match subquantizers.filter(|m| *m >= 8) {
             Some(m) => (
                 format!("OPQ{m},IVF{nlist},PQ{m}"),
@@ -151,11 +151,7 @@ impl Family {
 }
 
 fn per_centroid(centroids: u64) -> TrainingRows {
-    TrainingRows {
-        needed: centroids,
-        wanted: centroids * WANTED_PER_CENTROID,
-        usable: centroids * USABLE_PER_CENTROID,
-    }
+    TrainingRows { needed: centroids, wanted: centroids * WANTED_PER_CENTROID, usable: centroids * USABLE_PER_CENTROID }
 }
 
 fn parse_encoding(text: &str) -> Option<Encoding> {
@@ -197,11 +193,11 @@ fn positive(digits: &str) -> Option<u64> {
 }
 
 fn check_divides(part: &str, subquantizers: u64, dimension: u64) -> std::result::Result<(), String> {
-    if dimension % subquantizers == 0 {
+    if dimension.is_multiple_of(subquantizers) {
         return Ok(());
     }
-    let below = (1..subquantizers).rev().find(|m| dimension % m == 0);
-    let above = (subquantizers..=dimension).find(|m| dimension % m == 0);
+    let below = (1..subquantizers).rev().find(|m| dimension.is_multiple_of(*m));
+    let above = (subquantizers..=dimension).find(|m| dimension.is_multiple_of(*m));
     let fits: Vec<String> = below.into_iter().chain(above).map(|m| m.to_string()).collect();
     Err(format!(
         "{part} needs a dimension that is a multiple of {subquantizers}, and dimension={dimension} is not; \

@@ -125,7 +125,9 @@ mod tests {
         other.merge(left);
         assert_eq!(one, other);
         let message = one.to_error(8).to_string();
-        for part in ["4 bad rows", "1 without an id", "2 of the wrong dimension (9 instead of 8) [first ids 2, 4]", "[id 9]"] {
+        for part in
+            ["4 bad rows", "1 without an id", "2 of the wrong dimension (9 instead of 8) [first ids 2, 4]", "[id 9]"]
+        {
             assert!(message.contains(part), "{message}");
         }
     }

@@ -87,11 +87,8 @@ fn refuse_changed_input(context: &BuildContext, encoded: u64) -> Result<()> {
 
 fn open_runs(receipts: &Receipts, trained: &TrainedState, storages: &Storages) -> Result<Runs> {
     let shape = trained.encoder.shape();
-    let layout = RunLayout {
-        fingerprint: trained.fingerprint.clone(),
-        nlist: shape.nlist.max(1),
-        code_size: shape.code_size,
-    };
+    let layout =
+        RunLayout { fingerprint: trained.fingerprint.clone(), nlist: shape.nlist.max(1), code_size: shape.code_size };
     for shard in &receipts.shards {
         if shard.fingerprint != layout.fingerprint {
             let message = format!("the shard of partition {} was encoded with another trained state", shard.partition);
@@ -212,13 +209,13 @@ fn write_codes(
     progress: &Progress,
 ) -> Result<()> {
     codes.begin_list(sizes)?;
-    let mut rows = 0;
+    let mut rows = 0_u64;
     while let Some((id, code)) = codes.next()? {
         if duplicates.keep(id) {
             output.write(code)?;
         }
         rows += 1;
-        if rows % ROWS_PER_CHECK == 0 {
+        if rows.is_multiple_of(ROWS_PER_CHECK) {
             cancellation.check()?;
             progress.add_rows(ROWS_PER_CHECK);
         }
@@ -235,13 +232,13 @@ fn write_ids(
     cancellation: &Cancellation,
 ) -> Result<()> {
     ids.begin_list(sizes)?;
-    let mut rows = 0;
+    let mut rows = 0_u64;
     while let Some(id) = ids.next()? {
         if duplicates.keep(id) {
             output.write(&id.to_le_bytes())?;
         }
         rows += 1;
-        if rows % ROWS_PER_CHECK == 0 {
+        if rows.is_multiple_of(ROWS_PER_CHECK) {
             cancellation.check()?;
         }
     }

@@ -22,13 +22,7 @@ pub(crate) trait Encoder: Send + Sync {
 
     /// Writes the list number (0 where there are no lists) and the code of each row-major row. A row's result does
     /// not depend on the rows beside it. `vectors` holds at most [`Encoder::block_rows`] rows.
-    fn encode(
-        &self,
-        vectors: &[f32],
-        lists: &mut [i64],
-        codes: &mut [u8],
-        cancellation: &Cancellation,
-    ) -> Result<()>;
+    fn encode(&self, vectors: &[f32], lists: &mut [i64], codes: &mut [u8], cancellation: &Cancellation) -> Result<()>;
 
     /// Rows per call that keep a call short enough to be cancelled.
     fn block_rows(&self) -> usize;
@@ -94,13 +88,7 @@ impl Encoder for FaissEncoder {
         self.index.shape()
     }
 
-    fn encode(
-        &self,
-        vectors: &[f32],
-        lists: &mut [i64],
-        codes: &mut [u8],
-        cancellation: &Cancellation,
-    ) -> Result<()> {
+    fn encode(&self, vectors: &[f32], lists: &mut [i64], codes: &mut [u8], cancellation: &Cancellation) -> Result<()> {
         let rows = lists.len();
         let has_lists = self.index.shape().nlist > 0;
         if rows == self.block_rows {

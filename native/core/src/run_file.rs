@@ -53,7 +53,12 @@ pub(crate) trait SortedRows {
 }
 
 /// Writes a run under `uri`.
-pub(crate) fn write_run(uri: String, layout: &RunLayout, rows: &impl SortedRows, storages: &Storages) -> Result<RunFile> {
+pub(crate) fn write_run(
+    uri: String,
+    layout: &RunLayout,
+    rows: &impl SortedRows,
+    storages: &Storages,
+) -> Result<RunFile> {
     let mut file = storages.resolve(&uri)?.create(&uri, CreateMode::New)?;
     let sizes = rows.list_sizes();
     let count = sizes.iter().map(|size| u64::from(*size)).sum();

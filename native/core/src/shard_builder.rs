@@ -1,5 +1,7 @@
 //! The encode stage of one partition: rows in, sorted runs out, in bounded memory.
 
+use std::sync::Arc;
+
 use faiss_indexer_storage::Storages;
 
 use crate::build_context::BuildContext;
@@ -49,12 +51,12 @@ impl ShardBuilder {
             code_size: shape.code_size,
         };
         let most_rows = context.spec.memory_limit / 2 / (shape.code_size + BYTES_BESIDE_CODE);
-        let most_rows = most_rows.clamp(1024, u64::from(u32::MAX));
+        let most_rows = to_usize(most_rows.clamp(1024, u64::from(u32::MAX)))?;
         Ok(Self {
             dimension: to_usize(context.spec.dimension)?,
             filter: RowFilter::new(to_usize(context.spec.dimension)?, context.spec.metric),
-            rows: EncodedRows::new(to_usize(shape.code_size)?, to_usize(layout.nlist)?),
-            most_rows: to_usize(most_rows)?,
+            rows: EncodedRows::new(most_rows, to_usize(shape.code_size)?, to_usize(layout.nlist)?)?,
+            most_rows,
             waiting_ids: Vec::new(),
             waiting_vectors: Vec::new(),
             runs: Vec::new(),
@@ -107,9 +109,12 @@ impl ShardBuilder {
     }
 
     fn encode_waiting(&mut self, cancellation: &Cancellation, progress: &Progress) -> Result<()> {
-        let encoder = &self.trained.encoder;
+        let encoder = Arc::clone(&self.trained.encoder);
         let block = encoder.block_rows();
         let count = self.waiting_ids.len();
+        if !self.rows.ids.is_empty() && self.rows.ids.len() + count > self.most_rows {
+            self.write_run(progress)?;
+        }
         let mut lists = vec![0; count];
         let begin = self.rows.codes.len();
         self.rows.codes.resize(begin + count * self.rows.code_size, 0);
@@ -133,7 +138,7 @@ impl ShardBuilder {
         self.rows.ids.append(&mut self.waiting_ids);
         self.waiting_vectors.clear();
         progress.add_rows(to_u64(count));
-        if self.rows.ids.len() >= self.most_rows { self.write_run(progress) } else { Ok(()) }
+        Ok(())
     }
 
     fn write_run(&mut self, progress: &Progress) -> Result<()> {
@@ -158,17 +163,25 @@ struct EncodedRows {
 }
 
 impl EncodedRows {
-    fn new(code_size: usize, nlist: usize) -> Self {
-        Self { code_size, nlist, lists: Vec::new(), ids: Vec::new(), codes: Vec::new(), order: Vec::new() }
+    /// Reserves addresses for `rows` rows; memory is used as rows come, and never twice by growing.
+    fn new(rows: usize, code_size: usize, nlist: usize) -> Result<Self> {
+        let (mut lists, mut ids, mut codes) = (Vec::new(), Vec::new(), Vec::new());
+        let reserved = lists
+            .try_reserve_exact(rows)
+            .and_then(|()| ids.try_reserve_exact(rows))
+            .and_then(|()| codes.try_reserve_exact(rows * code_size));
+        reserved.map_err(|_| {
+            let message = format!("no memory for {rows} encoded rows; a smaller memoryLimit writes runs earlier");
+            BuildError::new(ErrorKind::OutOfMemory, message)
+        })?;
+        Ok(Self { code_size, nlist, lists, ids, codes, order: Vec::new() })
     }
 
     fn sort(&mut self) {
         let mut order: Vec<u32> = (0..).take(self.ids.len()).collect();
         order.sort_unstable_by(|a, b| {
             let (a, b) = (index(*a), index(*b));
-            (self.lists[a], self.ids[a])
-                .cmp(&(self.lists[b], self.ids[b]))
-                .then_with(|| self.code(a).cmp(self.code(b)))
+            (self.lists[a], self.ids[a]).cmp(&(self.lists[b], self.ids[b])).then_with(|| self.code(a).cmp(self.code(b)))
         });
         self.order = order;
     }

@@ -148,9 +148,11 @@ fn choice<T: Copy>(key: &str, value: &str, choices: &[(&str, T)]) -> Result<T> {
 }
 
 fn whole_number(key: &str, value: &str, least: u64, most: u64) -> Result<u64> {
-    value.parse().ok().filter(|number| (least..=most).contains(number)).ok_or_else(|| {
-        BuildError::invalid(format!("{key}='{value}' is not a whole number from {least} to {most}"))
-    })
+    value
+        .parse()
+        .ok()
+        .filter(|number| (least..=most).contains(number))
+        .ok_or_else(|| BuildError::invalid(format!("{key}='{value}' is not a whole number from {least} to {most}")))
 }
 
 fn fraction(key: &str, value: &str) -> Result<f64> {

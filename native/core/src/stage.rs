@@ -192,7 +192,9 @@ impl Stage {
         let (kind, id, dimension) = match row {
             RejectedRow::NullId => (BadRow::NullId, None, None),
             RejectedRow::NullEmbedding { id } => (BadRow::NullEmbedding, Some(id), None),
-            RejectedRow::WrongDimension { id, dimension } => (BadRow::WrongDimension, Some(id), Some(to_u64(dimension))),
+            RejectedRow::WrongDimension { id, dimension } => {
+                (BadRow::WrongDimension, Some(id), Some(to_u64(dimension)))
+            }
             RejectedRow::NullComponent { id } => (BadRow::NullComponent, Some(id), None),
         };
         self.run(|task, stage| {

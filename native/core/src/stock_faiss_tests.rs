@@ -27,7 +27,12 @@ const FAMILIES: [&str; 9] = [
 fn normalised(rows: &Rows, metric: Metric) -> Rows {
     let mut kept = Rows { vectors: Vec::new(), ..rows.clone() };
     let mut filter = RowFilter::new(rows.dimension, metric);
-    filter.each(&rows.ids, &rows.vectors, |_, row| { kept.vectors.extend_from_slice(row); Ok(()) }).unwrap();
+    filter
+        .each(&rows.ids, &rows.vectors, |_, row| {
+            kept.vectors.extend_from_slice(row);
+            Ok(())
+        })
+        .unwrap();
     kept
 }
 

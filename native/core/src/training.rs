@@ -1,6 +1,6 @@
 //! The train stage: reads the sampled rows, puts the chosen ones in id order, and trains.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use faiss_indexer_storage::{CreateMode, Storages};
 use log::info;
@@ -11,7 +11,7 @@ use crate::cancellation::Cancellation;
 use crate::error::{BuildError, ErrorKind, Result};
 use crate::numbers::{to_u64, to_usize};
 use crate::quantization::{Encoder, Trainer, encoder_for, trainer_for};
-use crate::receipts::{Clock, Receipts, SampleFile, TrainReceipt};
+use crate::receipts::{Clock, Receipts, SampleFile, TrainReceipt, to_json};
 use crate::row_hash::row_hash;
 use crate::stage::Progress;
 use crate::workers::Workers;
@@ -62,15 +62,13 @@ pub(crate) fn train(
 }
 
 /// Loads the trained state that `receipt` names, once per process however many tasks use it.
-pub(crate) fn load(context: &BuildContext, receipt: &crate::receipts::TrainReceipt, storages: &Storages) -> Result<TrainedState> {
-    // Holds nothing alive: the state goes with the last task that uses it.
-    static LOADED: OnceLock<Mutex<Vec<(String, Weak<[u8]>, Weak<dyn Encoder>)>>> = OnceLock::new();
+pub(crate) fn load(context: &BuildContext, receipt: &TrainReceipt, storages: &Storages) -> Result<TrainedState> {
     // The lock is kept while reading, so that tasks that start together read the state once.
-    let mut loaded = LOADED.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
-    loaded.retain(|(_, bytes, _)| bytes.strong_count() > 0);
-    let known = loaded.iter().find(|(fingerprint, ..)| *fingerprint == receipt.fingerprint);
-    if let Some((Some(bytes), Some(encoder))) = known.map(|(_, bytes, encoder)| (bytes.upgrade(), encoder.upgrade())) {
-        return Ok(TrainedState { bytes, fingerprint: receipt.fingerprint.clone(), encoder });
+    static LOADED: Mutex<Vec<LoadedState>> = Mutex::new(Vec::new());
+    let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+    loaded.retain(|state| state.bytes.strong_count() > 0);
+    if let Some(state) = loaded.iter().find_map(|state| state.upgrade(&receipt.fingerprint)) {
+        return Ok(state);
     }
 
     let reader = storages.resolve(&receipt.uri)?.open(&receipt.uri)?;
@@ -80,17 +78,38 @@ pub(crate) fn load(context: &BuildContext, receipt: &crate::receipts::TrainRecei
         return Err(BuildError::corrupt(&receipt.uri, "its fingerprint is not the one that training reported"));
     }
     let encoder = encoder_for(&bytes)?;
-    let bytes: Arc<[u8]> = bytes.into();
-    loaded.push((receipt.fingerprint.clone(), Arc::downgrade(&bytes), Arc::downgrade(&encoder)));
-    Ok(TrainedState { bytes, fingerprint: receipt.fingerprint.clone(), encoder })
+    let state = TrainedState { bytes: bytes.into(), fingerprint: receipt.fingerprint.clone(), encoder };
+    loaded.push(LoadedState::of(&state));
+    Ok(state)
+}
+
+/// Keeps nothing alive: a state goes with the last task that uses it.
+struct LoadedState {
+    fingerprint: String,
+    bytes: Weak<[u8]>,
+    encoder: Weak<dyn Encoder>,
+}
+
+impl LoadedState {
+    fn of(state: &TrainedState) -> Self {
+        let (bytes, encoder) = (Arc::downgrade(&state.bytes), Arc::downgrade(&state.encoder));
+        Self { fingerprint: state.fingerprint.clone(), bytes, encoder }
+    }
+
+    fn upgrade(&self, fingerprint: &str) -> Option<TrainedState> {
+        let (bytes, encoder) = (self.bytes.upgrade()?, self.encoder.upgrade()?);
+        let same = self.fingerprint == fingerprint;
+        same.then(|| TrainedState { bytes, fingerprint: fingerprint.to_owned(), encoder })
+    }
 }
 
 /// Identifies the trained state: two shards may be merged only if theirs are equal.
 fn fingerprint_of(context: &BuildContext, trained: &[u8]) -> Result<String> {
     let mut hash = Sha256::new();
     let family = context.family()?;
-    let metric = crate::receipts::to_json(&context.spec.metric)?;
-    for part in [family.factory_string().as_bytes(), metric.as_bytes(), &context.spec.dimension.to_le_bytes(), trained] {
+    let metric = to_json(&context.spec.metric)?;
+    for part in [family.factory_string().as_bytes(), metric.as_bytes(), &context.spec.dimension.to_le_bytes(), trained]
+    {
         hash.update(to_u64(part.len()).to_le_bytes());
         hash.update(part);
     }
@@ -158,7 +177,10 @@ fn read_ids(context: &BuildContext, file: &SampleFile, storages: &Storages) -> R
     let reader = storages.resolve(&file.uri)?.open(&file.uri)?;
     let vectors = file.rows * context.spec.dimension * 4;
     if reader.length() != vectors + file.rows * 8 {
-        return Err(BuildError::corrupt(&file.uri, format!("{} bytes do not hold {} rows", reader.length(), file.rows)));
+        return Err(BuildError::corrupt(
+            &file.uri,
+            format!("{} bytes do not hold {} rows", reader.length(), file.rows),
+        ));
     }
     let mut bytes = vec![0; to_usize(file.rows * 8)?];
     reader.read_exact_at(vectors, &mut bytes)?;

@@ -72,7 +72,12 @@ mod tests {
         let ids: Vec<i64> = (0..).take(vectors.len() / 2).collect();
         let mut filter = RowFilter::new(2, metric);
         let mut rows = Vec::new();
-        filter.each(&ids, vectors, |_, row| { rows.extend_from_slice(row); Ok(()) }).unwrap();
+        filter
+            .each(&ids, vectors, |_, row| {
+                rows.extend_from_slice(row);
+                Ok(())
+            })
+            .unwrap();
         (rows, filter.ledger().rows())
     }
 

@@ -20,7 +20,9 @@ impl Workers {
             .thread_name(move |number| format!("faiss-{stage}-{number}"))
             .build()
             .map(|pool| Self(Some(pool)))
-            .map_err(|error| BuildError::new(ErrorKind::OutOfMemory, format!("cannot start {threads} threads: {error}")))
+            .map_err(|error| {
+                BuildError::new(ErrorKind::OutOfMemory, format!("cannot start {threads} threads: {error}"))
+            })
     }
 
     pub(crate) fn count(&self) -> usize {

@@ -1,11 +1,6 @@
 //! The promises of [`Storage`], checked against one backend. Every backend's tests call [`run`].
 
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a suite reports by panicking"
-)]
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a suite reports by panicking")]
 
 use crate::{CreateMode, FileStatus, Storage, StorageError, join};
 
@@ -26,10 +21,7 @@ pub fn run(storage: &dyn Storage, root: &str) {
         ("taken", a_new_file_does_not_take_a_name_that_is_taken),
         ("overwrite", overwriting_replaces_on_finish_and_not_before),
         ("dropped", a_dropped_writer_leaves_nothing),
-        (
-            "dropped-overwrite",
-            a_dropped_overwriting_writer_leaves_the_old_file,
-        ),
+        ("dropped-overwrite", a_dropped_overwriting_writer_leaves_the_old_file),
         ("directory", a_directory_is_not_a_file),
         ("list", a_listing_is_sorted_and_of_direct_children),
         ("rename", renaming_replaces),
@@ -40,9 +32,7 @@ pub fn run(storage: &dyn Storage, root: &str) {
     for (name, check) in checks {
         check(storage, &join(root, name));
     }
-    storage
-        .delete(root)
-        .expect("the suite's directory is deleted");
+    storage.delete(root).expect("the suite's directory is deleted");
     assert_eq!(storage.stat(root).unwrap(), None);
 }
 
@@ -50,70 +40,35 @@ fn missing_things_are_told_apart_from_failures(storage: &dyn Storage, root: &str
     let uri = join(root, "nothing/here");
     assert_eq!(storage.stat(&uri).unwrap(), None);
     assert_eq!(storage.list(&uri).unwrap(), Vec::<String>::new());
-    assert!(
-        matches!(storage.open(&uri).err(), Some(StorageError::NotFound { uri: named }) if named == uri)
-    );
+    assert!(matches!(storage.open(&uri).err(), Some(StorageError::NotFound { uri: named }) if named == uri));
 }
 
 fn what_was_written_is_read_back(storage: &dyn Storage, root: &str) {
     let uri = join(root, "file");
     assert_eq!(write(storage, &uri, CreateMode::New, b"twelve bytes"), 12);
-    assert_eq!(
-        storage.stat(&uri).unwrap(),
-        Some(FileStatus {
-            length: 12,
-            is_directory: false
-        })
-    );
+    assert_eq!(storage.stat(&uri).unwrap(), Some(FileStatus { length: 12, is_directory: false }));
     assert_eq!(read(storage, &uri), b"twelve bytes");
 }
 
 fn an_empty_file_is_a_file(storage: &dyn Storage, root: &str) {
     let uri = join(root, "file");
     assert_eq!(write(storage, &uri, CreateMode::New, b""), 0);
-    assert_eq!(
-        storage.stat(&uri).unwrap(),
-        Some(FileStatus {
-            length: 0,
-            is_directory: false
-        })
-    );
+    assert_eq!(storage.stat(&uri).unwrap(), Some(FileStatus { length: 0, is_directory: false }));
     assert_eq!(read(storage, &uri), b"");
-    assert!(
-        storage
-            .open(&uri)
-            .unwrap()
-            .read_exact_at(0, &mut [0])
-            .is_err()
-    );
+    assert!(storage.open(&uri).unwrap().read_exact_at(0, &mut [0]).is_err());
 }
 
 fn reads_reach_any_range_and_none_past_the_end(storage: &dyn Storage, root: &str) {
     let uri = join(root, "file");
     write(storage, &uri, CreateMode::New, b"0123456789");
     let reader = storage.open(&uri).unwrap();
-    for (offset, expected) in [
-        (7_u64, "789"),
-        (0, "0"),
-        (3, "3456"),
-        (9, "9"),
-        (0, "0123456789"),
-    ] {
+    for (offset, expected) in [(7_u64, "789"), (0, "0"), (3, "3456"), (9, "9"), (0, "0123456789")] {
         let mut buffer = vec![0; expected.len()];
         reader.read_exact_at(offset, &mut buffer).unwrap();
         assert_eq!(buffer, expected.as_bytes());
     }
-    for (offset, length) in [
-        (9, 2),
-        (10, 1),
-        (11, 1),
-        (0, 11),
-        (u64::MAX, 1),
-        (1 << 40, 10),
-    ] {
-        let error = reader
-            .read_exact_at(offset, &mut vec![0; length])
-            .expect_err("a read past the end");
+    for (offset, length) in [(9, 2), (10, 1), (11, 1), (0, 11), (u64::MAX, 1), (1 << 40, 10)] {
+        let error = reader.read_exact_at(offset, &mut vec![0; length]).expect_err("a read past the end");
         assert!(matches!(error, StorageError::Io { .. }), "{error:?}");
     }
     reader.read_exact_at(0, &mut []).unwrap();
@@ -124,9 +79,7 @@ fn reads_reach_any_range_and_none_past_the_end(storage: &dyn Storage, root: &str
 
 fn a_big_file_in_odd_pieces_is_the_sum_of_them(storage: &dyn Storage, root: &str) {
     let uri = join(root, "file");
-    let bytes: Vec<u8> = (0..5_000_011_u64)
-        .map(|i| (i * i / 7).to_le_bytes()[0])
-        .collect();
+    let bytes: Vec<u8> = (0..5_000_011_u64).map(|i| (i * i / 7).to_le_bytes()[0]).collect();
     let mut writer = storage.create(&uri, CreateMode::New).unwrap();
     let sizes = [1, 7, 4_093, 65_537, 1_048_575, 1_048_576, 1_048_577];
     let mut rest = bytes.as_slice();
@@ -141,49 +94,24 @@ fn a_big_file_in_odd_pieces_is_the_sum_of_them(storage: &dyn Storage, root: &str
     assert_eq!(writer.finish().unwrap(), 5_000_011);
     assert!(read(storage, &uri) == bytes, "the big file differs");
     let mut across = vec![0; 2_097_153];
-    storage
-        .open(&uri)
-        .unwrap()
-        .read_exact_at(1_048_575, &mut across)
-        .unwrap();
-    assert!(
-        across == bytes[1_048_575..1_048_575 + 2_097_153],
-        "a range of the big file differs"
-    );
+    storage.open(&uri).unwrap().read_exact_at(1_048_575, &mut across).unwrap();
+    assert!(across == bytes[1_048_575..1_048_575 + 2_097_153], "a range of the big file differs");
 }
 
 fn creating_a_file_makes_its_parents(storage: &dyn Storage, root: &str) {
     write(storage, &join(root, "a/b/c"), CreateMode::New, b"x");
-    assert!(
-        storage
-            .stat(&join(root, "a/b"))
-            .unwrap()
-            .unwrap()
-            .is_directory
-    );
+    assert!(storage.stat(&join(root, "a/b")).unwrap().unwrap().is_directory);
     storage.make_directories(&join(root, "d/e/f")).unwrap();
     storage.make_directories(&join(root, "d/e/f")).unwrap();
-    assert!(
-        storage
-            .stat(&join(root, "d/e/f"))
-            .unwrap()
-            .unwrap()
-            .is_directory
-    );
-    assert_eq!(
-        storage.list(&join(root, "d/e/f")).unwrap(),
-        Vec::<String>::new()
-    );
+    assert!(storage.stat(&join(root, "d/e/f")).unwrap().unwrap().is_directory);
+    assert_eq!(storage.list(&join(root, "d/e/f")).unwrap(), Vec::<String>::new());
 }
 
 fn a_new_file_does_not_take_a_name_that_is_taken(storage: &dyn Storage, root: &str) {
     let uri = join(root, "file");
     write(storage, &uri, CreateMode::New, b"first");
     let refused = storage.create(&uri, CreateMode::New).err();
-    assert!(
-        matches!(&refused, Some(StorageError::AlreadyExists { uri: named }) if *named == uri),
-        "{refused:?}"
-    );
+    assert!(matches!(&refused, Some(StorageError::AlreadyExists { uri: named }) if *named == uri), "{refused:?}");
     assert_eq!(read(storage, &uri), b"first");
 }
 
@@ -212,11 +140,7 @@ fn a_dropped_writer_leaves_nothing(storage: &dyn Storage, root: &str) {
 fn a_dropped_overwriting_writer_leaves_the_old_file(storage: &dyn Storage, root: &str) {
     let uri = join(root, "file");
     write(storage, &uri, CreateMode::New, b"old");
-    storage
-        .create(&uri, CreateMode::Overwrite)
-        .unwrap()
-        .write_all(b"new")
-        .unwrap();
+    storage.create(&uri, CreateMode::Overwrite).unwrap().write_all(b"new").unwrap();
     assert_eq!(read(storage, &uri), b"old");
     assert_eq!(storage.list(root).unwrap(), [uri]);
 }
@@ -226,12 +150,7 @@ fn a_directory_is_not_a_file(storage: &dyn Storage, root: &str) {
     assert!(storage.stat(root).unwrap().unwrap().is_directory);
     assert!(storage.open(root).is_err());
     for mode in [CreateMode::New, CreateMode::Overwrite] {
-        assert!(
-            storage
-                .create(root, mode)
-                .and_then(|writer| writer.finish())
-                .is_err()
-        );
+        assert!(storage.create(root, mode).and_then(|writer| writer.finish()).is_err());
     }
     assert!(storage.stat(root).unwrap().unwrap().is_directory);
 }
@@ -240,15 +159,10 @@ fn a_listing_is_sorted_and_of_direct_children(storage: &dyn Storage, root: &str)
     for name in ["b", "a.txt", "c/inner", "B", "_SUCCESS", "10", "9"] {
         write(storage, &join(root, name), CreateMode::New, b"x");
     }
-    let mut expected: Vec<String> = ["10", "9", "B", "_SUCCESS", "a.txt", "b", "c"]
-        .map(|name| join(root, name))
-        .into();
+    let mut expected: Vec<String> = ["10", "9", "B", "_SUCCESS", "a.txt", "b", "c"].map(|name| join(root, name)).into();
     expected.sort();
     assert_eq!(storage.list(root).unwrap(), expected);
-    assert_eq!(
-        storage.list(&join(root, "c")).unwrap(),
-        [join(root, "c/inner")]
-    );
+    assert_eq!(storage.list(&join(root, "c")).unwrap(), [join(root, "c/inner")]);
 }
 
 fn renaming_replaces(storage: &dyn Storage, root: &str) {
@@ -267,10 +181,7 @@ fn renaming_what_is_missing_fails(storage: &dyn Storage, root: &str) {
     let (from, to) = (join(root, "from"), join(root, "to"));
     write(storage, &to, CreateMode::New, b"stays");
     let error = storage.rename(&from, &to).expect_err("a rename of nothing");
-    assert!(
-        matches!(&error, StorageError::NotFound { uri } if *uri == from),
-        "{error:?}"
-    );
+    assert!(matches!(&error, StorageError::NotFound { uri } if *uri == from), "{error:?}");
     assert_eq!(read(storage, &to), b"stays");
 }
 
@@ -287,14 +198,7 @@ fn deleting_is_recursive_and_repeatable(storage: &dyn Storage, root: &str) {
 }
 
 fn unusual_names_are_taken_literally(storage: &dyn Storage, root: &str) {
-    let names = [
-        "with space",
-        "100%",
-        "a%20b",
-        "größe-大きさ",
-        "plus+and&more",
-        "x=1,y=2",
-    ];
+    let names = ["with space", "100%", "a%20b", "größe-大きさ", "plus+and&more", "x=1,y=2"];
     for name in names {
         write(storage, &join(root, name), CreateMode::New, name.as_bytes());
     }

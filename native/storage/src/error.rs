@@ -58,36 +58,20 @@ impl StorageError {
         match error.kind() {
             io::ErrorKind::NotFound => Self::NotFound { uri },
             io::ErrorKind::AlreadyExists => Self::AlreadyExists { uri },
-            io::ErrorKind::PermissionDenied => Self::PermissionDenied {
-                uri,
-                message: error.to_string(),
-            },
-            _ => Self::Io {
-                operation,
-                uri,
-                message: error.to_string(),
-            },
+            io::ErrorKind::PermissionDenied => Self::PermissionDenied { uri, message: error.to_string() },
+            _ => Self::Io { operation, uri, message: error.to_string() },
         }
     }
 
     /// A file was expected and a directory found.
     pub fn is_a_directory(operation: &'static str, uri: &str) -> Self {
-        Self::Io {
-            operation,
-            uri: uri.to_owned(),
-            message: "it is a directory".to_owned(),
-        }
+        Self::Io { operation, uri: uri.to_owned(), message: "it is a directory".to_owned() }
     }
 
     /// A read reaches past the end of a file of `length` bytes.
     pub fn range_past_end(uri: &str, offset: u64, asked: usize, length: u64) -> Self {
-        let message =
-            format!("{asked} bytes at offset {offset} were asked for, the file has {length}");
-        Self::Io {
-            operation: "read",
-            uri: uri.to_owned(),
-            message,
-        }
+        let message = format!("{asked} bytes at offset {offset} were asked for, the file has {length}");
+        Self::Io { operation: "read", uri: uri.to_owned(), message }
     }
 }
 
@@ -98,32 +82,16 @@ mod tests {
     #[test]
     fn operating_system_errors_keep_their_meaning_and_name_the_uri() {
         let uri = "/data/shard".to_owned();
-        let io = |message: &str| StorageError::Io {
-            operation: "write",
-            uri: uri.clone(),
-            message: message.to_owned(),
-        };
+        let io = |message: &str| StorageError::Io { operation: "write", uri: uri.clone(), message: message.to_owned() };
         for (kind, expected) in [
-            (
-                io::ErrorKind::NotFound,
-                StorageError::NotFound { uri: uri.clone() },
-            ),
-            (
-                io::ErrorKind::AlreadyExists,
-                StorageError::AlreadyExists { uri: uri.clone() },
-            ),
+            (io::ErrorKind::NotFound, StorageError::NotFound { uri: uri.clone() }),
+            (io::ErrorKind::AlreadyExists, StorageError::AlreadyExists { uri: uri.clone() }),
             (
                 io::ErrorKind::PermissionDenied,
-                StorageError::PermissionDenied {
-                    uri: uri.clone(),
-                    message: "permission denied".to_owned(),
-                },
+                StorageError::PermissionDenied { uri: uri.clone(), message: "permission denied".to_owned() },
             ),
             (io::ErrorKind::NotADirectory, io("not a directory")),
-            (
-                io::ErrorKind::ReadOnlyFilesystem,
-                io("read-only filesystem or storage medium"),
-            ),
+            (io::ErrorKind::ReadOnlyFilesystem, io("read-only filesystem or storage medium")),
             (io::ErrorKind::StorageFull, io("no storage space")),
         ] {
             let error = StorageError::from_io("write", &uri, &io::Error::from(kind));

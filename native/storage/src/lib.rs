@@ -7,14 +7,7 @@
 //! URIs are taken literally: a percent sign is a percent sign, as in Hadoop's `Path`.
 
 #![forbid(unsafe_code)]
-#![cfg_attr(
-    test,
-    allow(
-        clippy::panic,
-        clippy::unwrap_used,
-        reason = "tests report by panicking"
-    )
-)]
+#![cfg_attr(test, allow(clippy::panic, clippy::unwrap_used, reason = "tests report by panicking"))]
 
 #[cfg(feature = "conformance")]
 pub mod conformance;

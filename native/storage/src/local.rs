@@ -5,9 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
-use crate::{
-    CreateMode, FileStatus, RandomRead, Result, SequentialWrite, Storage, StorageError, join,
-};
+use crate::{CreateMode, FileStatus, RandomRead, Result, SequentialWrite, Storage, StorageError, join};
 
 const PARTIAL_PREFIX: &str = ".faiss-indexer-";
 const PARTIAL_SUFFIX: &str = ".partial";
@@ -24,10 +22,7 @@ pub struct LocalStorage;
 impl Storage for LocalStorage {
     fn stat(&self, uri: &str) -> Result<Option<FileStatus>> {
         match metadata("look up", uri) {
-            Ok(found) => Ok(Some(FileStatus {
-                length: found.len(),
-                is_directory: found.is_dir(),
-            })),
+            Ok(found) => Ok(Some(FileStatus { length: found.len(), is_directory: found.is_dir() })),
             Err(StorageError::NotFound { .. }) => Ok(None),
             Err(other) => Err(other),
         }
@@ -45,11 +40,7 @@ impl Storage for LocalStorage {
             let name = entry.map_err(|error| failed(&error))?.file_name();
             let Some(name) = name.to_str() else {
                 let message = format!("the name {} in it is not UTF-8", name.display());
-                return Err(StorageError::Io {
-                    operation: "list",
-                    uri: directory.to_owned(),
-                    message,
-                });
+                return Err(StorageError::Io { operation: "list", uri: directory.to_owned(), message });
             };
             if !(name.starts_with(PARTIAL_PREFIX) && name.ends_with(PARTIAL_SUFFIX)) {
                 children.push(join(directory, name));
@@ -66,20 +57,14 @@ impl Storage for LocalStorage {
         if found.is_dir() {
             return Err(StorageError::is_a_directory("open", uri));
         }
-        Ok(Box::new(LocalReader {
-            file,
-            length: found.len(),
-            uri: uri.to_owned(),
-        }))
+        Ok(Box::new(LocalReader { file, length: found.len(), uri: uri.to_owned() }))
     }
 
     fn create(&self, uri: &str, mode: CreateMode) -> Result<Box<dyn SequentialWrite>> {
         let target = path("create", uri)?;
         match (metadata("create", uri), mode) {
             (Ok(_), CreateMode::New) => {
-                return Err(StorageError::AlreadyExists {
-                    uri: uri.to_owned(),
-                });
+                return Err(StorageError::AlreadyExists { uri: uri.to_owned() });
             }
             (Ok(found), CreateMode::Overwrite) if found.is_dir() => {
                 return Err(StorageError::is_a_directory("create", uri));
@@ -125,9 +110,7 @@ impl Storage for LocalStorage {
             false => fs::remove_file(&target),
         });
         match removed {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(StorageError::from_io("delete", uri, &error))
-            }
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StorageError::from_io("delete", uri, &error)),
             _ => Ok(()),
         }
     }
@@ -145,14 +128,10 @@ impl RandomRead for LocalReader {
     }
 
     fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
-        self.file
-            .read_exact_at(buffer, offset)
-            .map_err(|error| match error.kind() {
-                io::ErrorKind::UnexpectedEof => {
-                    StorageError::range_past_end(&self.uri, offset, buffer.len(), self.length)
-                }
-                _ => StorageError::from_io("read", &self.uri, &error),
-            })
+        self.file.read_exact_at(buffer, offset).map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => StorageError::range_past_end(&self.uri, offset, buffer.len(), self.length),
+            _ => StorageError::from_io("read", &self.uri, &error),
+        })
     }
 }
 
@@ -165,27 +144,17 @@ struct LocalWriter {
 
 impl SequentialWrite for LocalWriter {
     fn write_all(&mut self, bytes: &[u8]) -> Result<()> {
-        self.partial
-            .write_all(bytes)
-            .map_err(|error| StorageError::from_io("write", &self.uri, &error))
+        self.partial.write_all(bytes).map_err(|error| StorageError::from_io("write", &self.uri, &error))
     }
 
     fn finish(self: Box<Self>) -> Result<u64> {
-        let Self {
-            partial,
-            target,
-            mode,
-            uri,
-        } = *self;
-        publish(partial, &target, mode)
-            .map_err(|error| StorageError::from_io("finish", &uri, &error))
+        let Self { partial, target, mode, uri } = *self;
+        publish(partial, &target, mode).map_err(|error| StorageError::from_io("finish", &uri, &error))
     }
 }
 
 fn publish(partial: BufWriter<NamedTempFile>, target: &Path, mode: CreateMode) -> io::Result<u64> {
-    let partial = partial
-        .into_inner()
-        .map_err(io::IntoInnerError::into_error)?;
+    let partial = partial.into_inner().map_err(io::IntoInnerError::into_error)?;
     partial.as_file().sync_all()?;
     let length = partial.as_file().metadata()?.len();
     match mode {
@@ -215,29 +184,20 @@ fn parent_of(target: &Path) -> &Path {
 }
 
 fn metadata(operation: &'static str, uri: &str) -> Result<Metadata> {
-    fs::metadata(path(operation, uri)?)
-        .map_err(|error| StorageError::from_io(operation, uri, &error))
+    fs::metadata(path(operation, uri)?).map_err(|error| StorageError::from_io(operation, uri, &error))
 }
 
 /// `/x`, `x`, `file:/x`, `file:///x` and `file://localhost/x` are of this machine; other hosts are not.
 fn path(operation: &'static str, uri: &str) -> Result<PathBuf> {
-    let invalid = |message: &str| {
-        Err(StorageError::Io {
-            operation,
-            uri: uri.to_owned(),
-            message: message.to_owned(),
-        })
-    };
+    let invalid = |message: &str| Err(StorageError::Io { operation, uri: uri.to_owned(), message: message.to_owned() });
     let location = match uri.split_once(':') {
-        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("file") => {
-            match rest.strip_prefix("//") {
-                None => rest,
-                Some(rest) => match rest.find('/').map(|slash| rest.split_at(slash)) {
-                    Some(("" | "localhost", absolute)) => absolute,
-                    _ => return invalid("a file: URI is written file:/path or file:///path"),
-                },
-            }
-        }
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("file") => match rest.strip_prefix("//") {
+            None => rest,
+            Some(rest) => match rest.find('/').map(|slash| rest.split_at(slash)) {
+                Some(("" | "localhost", absolute)) => absolute,
+                _ => return invalid("a file: URI is written file:/path or file:///path"),
+            },
+        },
         _ => uri,
     };
     if location.is_empty() {
@@ -263,10 +223,7 @@ mod tests {
             assert_eq!(path("open", uri).unwrap(), PathBuf::from(expected));
         }
         for uri in ["file://node/a", "file://node", "file:", ""] {
-            assert!(
-                matches!(path("open", uri), Err(StorageError::Io { .. })),
-                "{uri}"
-            );
+            assert!(matches!(path("open", uri), Err(StorageError::Io { .. })), "{uri}");
         }
     }
 
@@ -274,9 +231,7 @@ mod tests {
     fn a_file_in_progress_is_not_listed() {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path().to_str().unwrap();
-        let mut writer = LocalStorage
-            .create(&join(root, "shard"), CreateMode::New)
-            .unwrap();
+        let mut writer = LocalStorage.create(&join(root, "shard"), CreateMode::New).unwrap();
         writer.write_all(b"half").unwrap();
         assert_eq!(LocalStorage.list(root).unwrap(), Vec::<String>::new());
         drop(writer);
@@ -297,18 +252,11 @@ mod tests {
     fn a_file_where_a_directory_should_be_is_named() {
         let directory = tempfile::tempdir().unwrap();
         let file = join(directory.path().to_str().unwrap(), "file");
-        LocalStorage
-            .create(&file, CreateMode::New)
-            .unwrap()
-            .finish()
-            .unwrap();
+        LocalStorage.create(&file, CreateMode::New).unwrap().finish().unwrap();
         let below = join(&file, "child");
         let Err(error) = LocalStorage.create(&below, CreateMode::New) else {
             panic!("a file was created below a file");
         };
-        assert!(
-            matches!(&error, StorageError::Io { uri, .. } if *uri == below),
-            "{error:?}"
-        );
+        assert!(matches!(&error, StorageError::Io { uri, .. } if *uri == below), "{error:?}");
     }
 }

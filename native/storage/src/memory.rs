@@ -1,9 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::{
-    CreateMode, FileStatus, RandomRead, Result, SequentialWrite, Storage, StorageError, join,
-};
+use crate::{CreateMode, FileStatus, RandomRead, Result, SequentialWrite, Storage, StorageError, join};
 
 /// Files in memory, for `memory:` URIs. Clones share their files.
 #[derive(Clone, Debug, Default)]
@@ -32,39 +30,23 @@ impl MemoryStorage {
 impl Storage for MemoryStorage {
     fn stat(&self, uri: &str) -> Result<Option<FileStatus>> {
         Ok(self.entries().get(&key(uri)).map(|entry| match entry {
-            Entry::Directory => FileStatus {
-                length: 0,
-                is_directory: true,
-            },
-            Entry::File(bytes) => FileStatus {
-                length: length_of(bytes),
-                is_directory: false,
-            },
+            Entry::Directory => FileStatus { length: 0, is_directory: true },
+            Entry::File(bytes) => FileStatus { length: length_of(bytes), is_directory: false },
         }))
     }
 
     fn list(&self, directory: &str) -> Result<Vec<String>> {
         let below = format!("{}/", key(directory));
         let names = self.entries();
-        let children = names
-            .range(below.clone()..)
-            .map_while(|(name, _)| name.strip_prefix(&below));
-        Ok(children
-            .filter(|name| !name.contains('/'))
-            .map(|name| join(directory, name))
-            .collect())
+        let children = names.range(below.clone()..).map_while(|(name, _)| name.strip_prefix(&below));
+        Ok(children.filter(|name| !name.contains('/')).map(|name| join(directory, name)).collect())
     }
 
     fn open(&self, uri: &str) -> Result<Box<dyn RandomRead>> {
         match self.entries().get(&key(uri)) {
-            None => Err(StorageError::NotFound {
-                uri: uri.to_owned(),
-            }),
+            None => Err(StorageError::NotFound { uri: uri.to_owned() }),
             Some(Entry::Directory) => Err(StorageError::is_a_directory("open", uri)),
-            Some(Entry::File(bytes)) => Ok(Box::new(MemoryReader {
-                bytes: Arc::clone(bytes),
-                uri: uri.to_owned(),
-            })),
+            Some(Entry::File(bytes)) => Ok(Box::new(MemoryReader { bytes: Arc::clone(bytes), uri: uri.to_owned() })),
         }
     }
 
@@ -75,13 +57,7 @@ impl Storage for MemoryStorage {
         if let Some((parent, _)) = name.rsplit_once('/') {
             make_directories(&mut entries, parent, "create", uri)?;
         }
-        let writer = MemoryWriter {
-            storage: self.clone(),
-            bytes: Vec::new(),
-            name,
-            mode,
-            uri: uri.to_owned(),
-        };
+        let writer = MemoryWriter { storage: self.clone(), bytes: Vec::new(), name, mode, uri: uri.to_owned() };
         Ok(Box::new(writer))
     }
 
@@ -93,9 +69,7 @@ impl Storage for MemoryStorage {
         let (source, target) = (key(from), key(to));
         let mut entries = self.entries();
         let Some(moved) = entries.get(&source).cloned() else {
-            return Err(StorageError::NotFound {
-                uri: from.to_owned(),
-            });
+            return Err(StorageError::NotFound { uri: from.to_owned() });
         };
         if source == target {
             return Ok(());
@@ -115,11 +89,8 @@ impl Storage for MemoryStorage {
             _ => {}
         }
         let below = format!("{source}/");
-        let names: Vec<String> = entries
-            .keys()
-            .filter(|name| **name == source || name.starts_with(&below))
-            .cloned()
-            .collect();
+        let names: Vec<String> =
+            entries.keys().filter(|name| **name == source || name.starts_with(&below)).cloned().collect();
         for name in names {
             if let Some(entry) = entries.remove(&name) {
                 let renamed = name.replacen(&source, &target, 1);
@@ -132,8 +103,7 @@ impl Storage for MemoryStorage {
     fn delete(&self, uri: &str) -> Result<()> {
         let name = key(uri);
         let below = format!("{name}/");
-        self.entries()
-            .retain(|other, _| *other != name && !other.starts_with(&below));
+        self.entries().retain(|other, _| *other != name && !other.starts_with(&below));
         Ok(())
     }
 }
@@ -159,12 +129,7 @@ impl RandomRead for MemoryReader {
         match range {
             Some(bytes) => buffer.copy_from_slice(bytes),
             None => {
-                return Err(StorageError::range_past_end(
-                    &self.uri,
-                    offset,
-                    buffer.len(),
-                    self.length(),
-                ));
+                return Err(StorageError::range_past_end(&self.uri, offset, buffer.len(), self.length()));
             }
         }
         Ok(())
@@ -194,19 +159,10 @@ impl SequentialWrite for MemoryWriter {
     }
 }
 
-fn refuse_taken_name(
-    entries: &BTreeMap<String, Entry>,
-    name: &str,
-    mode: CreateMode,
-    uri: &str,
-) -> Result<()> {
+fn refuse_taken_name(entries: &BTreeMap<String, Entry>, name: &str, mode: CreateMode, uri: &str) -> Result<()> {
     match (entries.get(name), mode) {
-        (Some(_), CreateMode::New) => Err(StorageError::AlreadyExists {
-            uri: uri.to_owned(),
-        }),
-        (Some(Entry::Directory), CreateMode::Overwrite) => {
-            Err(StorageError::is_a_directory("create", uri))
-        }
+        (Some(_), CreateMode::New) => Err(StorageError::AlreadyExists { uri: uri.to_owned() }),
+        (Some(Entry::Directory), CreateMode::Overwrite) => Err(StorageError::is_a_directory("create", uri)),
         _ => Ok(()),
     }
 }
@@ -217,23 +173,12 @@ fn make_directories(
     operation: &'static str,
     uri: &str,
 ) -> Result<()> {
-    let ends = name
-        .match_indices('/')
-        .map(|(slash, _)| slash)
-        .skip(1)
-        .chain([name.len()]);
-    for directory in ends
-        .map(|end| &name[..end])
-        .filter(|directory| !directory.is_empty())
-    {
+    let ends = name.match_indices('/').map(|(slash, _)| slash).skip(1).chain([name.len()]);
+    for directory in ends.map(|end| &name[..end]).filter(|directory| !directory.is_empty()) {
         match entries.get(directory) {
             Some(Entry::File(_)) => {
                 let message = format!("memory:{directory} is a file");
-                return Err(StorageError::Io {
-                    operation,
-                    uri: uri.to_owned(),
-                    message,
-                });
+                return Err(StorageError::Io { operation, uri: uri.to_owned(), message });
             }
             Some(Entry::Directory) => {}
             None => {
@@ -263,25 +208,14 @@ mod tests {
     #[test]
     fn clones_share_their_files() {
         let storage = MemoryStorage::new();
-        storage
-            .create("memory:/a/b", CreateMode::New)
-            .unwrap()
-            .finish()
-            .unwrap();
-        assert_eq!(
-            storage.clone().list("memory:///a").unwrap(),
-            ["memory:///a/b"]
-        );
+        storage.create("memory:/a/b", CreateMode::New).unwrap().finish().unwrap();
+        assert_eq!(storage.clone().list("memory:///a").unwrap(), ["memory:///a/b"]);
     }
 
     #[test]
     fn a_directory_is_renamed_with_all_that_is_in_it() {
         let storage = MemoryStorage::new();
-        storage
-            .create("memory:/a/b/c", CreateMode::New)
-            .unwrap()
-            .finish()
-            .unwrap();
+        storage.create("memory:/a/b/c", CreateMode::New).unwrap().finish().unwrap();
         storage.rename("memory:/a/b", "memory:/a/d").unwrap();
         assert_eq!(storage.list("memory:/a").unwrap(), ["memory:/a/d"]);
         assert_eq!(storage.list("memory:/a/d").unwrap(), ["memory:/a/d/c"]);

@@ -13,27 +13,17 @@ pub struct Storages {
 impl Storages {
     /// Local disk alone, for plain paths and `file:` URIs.
     pub fn new() -> Self {
-        Self {
-            local: Arc::new(LocalStorage),
-            memory: None,
-            hook: None,
-        }
+        Self { local: Arc::new(LocalStorage), memory: None, hook: None }
     }
 
     /// Adds the backend of every scheme that no other backend serves.
     pub fn with_hook(self, hook: Arc<dyn Storage>) -> Self {
-        Self {
-            hook: Some(hook),
-            ..self
-        }
+        Self { hook: Some(hook), ..self }
     }
 
     /// Adds the backend of `memory:` URIs.
     pub fn with_memory(self, memory: Arc<dyn Storage>) -> Self {
-        Self {
-            memory: Some(memory),
-            ..self
-        }
+        Self { memory: Some(memory), ..self }
     }
 
     /// The backend that serves `uri`.
@@ -52,15 +42,8 @@ impl Storages {
 
     fn unsupported(&self, uri: &str) -> StorageError {
         let memory = self.memory.as_ref().map(|_| "memory:");
-        let hook = self
-            .hook
-            .as_ref()
-            .map(|_| "the schemes of the host's file systems");
-        let allowed: Vec<&str> = ["plain paths", "file:"]
-            .into_iter()
-            .chain(memory)
-            .chain(hook)
-            .collect();
+        let hook = self.hook.as_ref().map(|_| "the schemes of the host's file systems");
+        let allowed: Vec<&str> = ["plain paths", "file:"].into_iter().chain(memory).chain(hook).collect();
         StorageError::UnsupportedScheme {
             uri: uri.to_owned(),
             scheme: scheme(uri).unwrap_or_default().to_owned(),
@@ -80,22 +63,15 @@ pub fn join(directory: &str, name: &str) -> String {
     if directory.is_empty() {
         return name.to_owned();
     }
-    format!(
-        "{}/{}",
-        directory.trim_end_matches('/'),
-        name.trim_start_matches('/')
-    )
+    format!("{}/{}", directory.trim_end_matches('/'), name.trim_start_matches('/'))
 }
 
 /// The part of `uri` before the first colon when it can be a scheme (RFC 3986, 3.1).
 fn scheme(uri: &str) -> Option<&str> {
     let (name, _) = uri.split_once(':')?;
     let mut characters = name.chars();
-    let starts_well = characters
-        .next()
-        .is_some_and(|first| first.is_ascii_alphabetic());
-    let goes_on_well =
-        characters.all(|next| next.is_ascii_alphanumeric() || matches!(next, '+' | '-' | '.'));
+    let starts_well = characters.next().is_some_and(|first| first.is_ascii_alphabetic());
+    let goes_on_well = characters.all(|next| next.is_ascii_alphanumeric() || matches!(next, '+' | '-' | '.'));
     (starts_well && goes_on_well).then_some(name)
 }
 
@@ -140,24 +116,13 @@ mod tests {
     fn each_scheme_goes_to_its_backend() {
         let memory: Arc<dyn Storage> = Arc::new(MemoryStorage::new());
         let hook: Arc<dyn Storage> = Arc::new(MemoryStorage::new());
-        let storages = Storages::new()
-            .with_memory(Arc::clone(&memory))
-            .with_hook(Arc::clone(&hook));
+        let storages = Storages::new().with_memory(Arc::clone(&memory)).with_hook(Arc::clone(&hook));
         for local in ["/a", "a", "file:/a", "file:///a", "FILE:/a"] {
-            assert!(
-                Arc::ptr_eq(&storages.resolve(local).unwrap(), &storages.local),
-                "{local}"
-            );
+            assert!(Arc::ptr_eq(&storages.resolve(local).unwrap(), &storages.local), "{local}");
         }
-        assert!(Arc::ptr_eq(
-            &storages.resolve("memory:/a").unwrap(),
-            &memory
-        ));
+        assert!(Arc::ptr_eq(&storages.resolve("memory:/a").unwrap(), &memory));
         for host in ["hdfs://n/a", "gs://bucket/a", "viewfs:/a"] {
-            assert!(
-                Arc::ptr_eq(&storages.resolve(host).unwrap(), &hook),
-                "{host}"
-            );
+            assert!(Arc::ptr_eq(&storages.resolve(host).unwrap(), &hook), "{host}");
         }
     }
 

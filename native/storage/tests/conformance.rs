@@ -8,10 +8,7 @@ use faiss_indexer_storage::{LocalStorage, MemoryStorage, conformance};
 fn local_storage_conforms_under_every_spelling_of_a_path() {
     for prefix in ["", "file:", "file://"] {
         let directory = tempfile::tempdir().unwrap();
-        conformance::run(
-            &LocalStorage,
-            &format!("{prefix}{}/root", directory.path().display()),
-        );
+        conformance::run(&LocalStorage, &format!("{prefix}{}/root", directory.path().display()));
     }
 }
 

@@ -1,0 +1,271 @@
+use std::cell::OnceCell;
+use std::sync::Arc;
+
+use faiss_indexer_storage::{CreateMode, FileStatus, RandomRead, Result, SequentialWrite, Storage, StorageError, join};
+use jni::Env;
+use jni::objects::JObject;
+use jni::sys::jlong;
+use uuid::Uuid;
+
+use crate::hook::{Hook, JavaBytes};
+
+/// Bytes that cross to Java in one call.
+const CHUNK_BYTES: usize = 1024 * 1024;
+const PARTIAL_PREFIX: &str = ".faiss-indexer-";
+const PARTIAL_SUFFIX: &str = ".partial";
+
+/// File systems that only the JVM knows, through a Java FileSystemHook. To be used on the JVM thread that is inside
+/// a native method; other threads get an error.
+#[derive(Debug)]
+pub struct HookStorage {
+    hook: Arc<Hook>,
+}
+
+impl HookStorage {
+    /// Keeps a reference to `hook`, an object that implements FileSystemHook.
+    ///
+    /// # Errors
+    /// When the JVM has no memory for the reference.
+    pub fn new(env: &Env, hook: &JObject) -> jni::errors::Result<Self> {
+        Ok(Self { hook: Arc::new(Hook::new(env, hook)?) })
+    }
+}
+
+impl Storage for HookStorage {
+    fn stat(&self, uri: &str) -> Result<Option<FileStatus>> {
+        self.hook.status(uri)
+    }
+
+    fn list(&self, directory: &str) -> Result<Vec<String>> {
+        // File systems spell the directory in their own way; the names in it are what counts.
+        let listed = self.hook.list(directory)?;
+        let names = listed.iter().map(|child| last_name(child));
+        let finished = names.filter(|name| !(name.starts_with(PARTIAL_PREFIX) && name.ends_with(PARTIAL_SUFFIX)));
+        let mut children: Vec<String> = finished.map(|name| join(directory, name)).collect();
+        children.sort();
+        Ok(children)
+    }
+
+    fn open(&self, uri: &str) -> Result<Box<dyn RandomRead>> {
+        let length = match self.hook.status(uri)? {
+            None => return Err(StorageError::NotFound { uri: uri.to_owned() }),
+            Some(found) if found.is_directory => return Err(StorageError::is_a_directory("open", uri)),
+            Some(found) => found.length,
+        };
+        let stream = self.hook.open_for_reading(uri)?;
+        Ok(Box::new(HookReader {
+            hook: Arc::clone(&self.hook),
+            stream,
+            length,
+            buffer: OnceCell::new(),
+            uri: uri.to_owned(),
+        }))
+    }
+
+    fn create(&self, uri: &str, mode: CreateMode) -> Result<Box<dyn SequentialWrite>> {
+        let written = match mode {
+            CreateMode::New => uri.to_owned(),
+            // The old file has to stay until the new one is finished, whatever the file system does on create.
+            CreateMode::Overwrite => {
+                if self.hook.status(uri)?.is_some_and(|found| found.is_directory) {
+                    return Err(StorageError::is_a_directory("create", uri));
+                }
+                partial_name(uri)
+            }
+        };
+        let stream = self.hook.create(&written, false)?;
+        Ok(Box::new(HookWriter {
+            hook: Arc::clone(&self.hook),
+            stream: Some(stream),
+            pending: Vec::new(),
+            buffer: None,
+            length: 0,
+            written,
+            uri: uri.to_owned(),
+        }))
+    }
+
+    fn make_directories(&self, uri: &str) -> Result<()> {
+        self.hook.make_directories(uri)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> Result<()> {
+        if self.hook.status(from)?.is_none() {
+            return Err(StorageError::NotFound { uri: from.to_owned() });
+        }
+        self.hook.rename(from, to)
+    }
+
+    fn delete(&self, uri: &str) -> Result<()> {
+        self.hook.delete(uri).map(|_was_there| ())
+    }
+}
+
+struct HookReader {
+    hook: Arc<Hook>,
+    stream: jlong,
+    length: u64,
+    buffer: OnceCell<JavaBytes>,
+    uri: String,
+}
+
+impl HookReader {
+    fn buffer(&self) -> Result<&JavaBytes> {
+        if let Some(buffer) = self.buffer.get() {
+            return Ok(buffer);
+        }
+        let size = usize::try_from(self.length).map_or(CHUNK_BYTES, |length| length.min(CHUNK_BYTES));
+        let buffer = self.hook.new_bytes(&self.uri, size)?;
+        Ok(self.buffer.get_or_init(|| buffer))
+    }
+}
+
+impl RandomRead for HookReader {
+    fn length(&self) -> u64 {
+        self.length
+    }
+
+    fn read_exact_at(&self, offset: u64, bytes: &mut [u8]) -> Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let end = u64::try_from(bytes.len()).ok().and_then(|length| offset.checked_add(length));
+        if end.is_none_or(|end| end > self.length) {
+            return Err(StorageError::range_past_end(&self.uri, offset, bytes.len(), self.length));
+        }
+        let buffer = self.buffer()?;
+        let mut position = offset;
+        for chunk in bytes.chunks_mut(CHUNK_BYTES) {
+            self.hook.read_fully(&self.uri, self.stream, position, buffer, chunk)?;
+            position += length_of(chunk);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for HookReader {
+    fn drop(&mut self) {
+        if let Err(error) = self.hook.close_stream(&self.uri, self.stream) {
+            log::warn!("{error}");
+        }
+    }
+}
+
+struct HookWriter {
+    hook: Arc<Hook>,
+    /// `None` once it is closed.
+    stream: Option<jlong>,
+    pending: Vec<u8>,
+    buffer: Option<JavaBytes>,
+    length: u64,
+    /// The name that the bytes go to before they are finished.
+    written: String,
+    uri: String,
+}
+
+impl HookWriter {
+    fn send_pending(&mut self) -> Result<()> {
+        let (Some(stream), false) = (self.stream, self.pending.is_empty()) else {
+            return Ok(());
+        };
+        let buffer = match &mut self.buffer {
+            Some(buffer) => buffer,
+            none => none.insert(self.hook.new_bytes(&self.uri, CHUNK_BYTES)?),
+        };
+        self.hook.write(&self.uri, stream, buffer, &self.pending)?;
+        self.pending.clear();
+        Ok(())
+    }
+
+    fn close_and_rename(&mut self) -> Result<()> {
+        self.send_pending()?;
+        if let Some(stream) = self.stream {
+            self.hook.close_stream(&self.uri, stream)?;
+            self.stream = None;
+        }
+        if self.written != self.uri
+            && let Err(error) = self.hook.rename(&self.written, &self.uri)
+        {
+            self.discard_written();
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    fn discard_written(&self) {
+        if let Err(error) = self.hook.delete(&self.written) {
+            log::warn!("{error}");
+        }
+    }
+}
+
+impl SequentialWrite for HookWriter {
+    fn write_all(&mut self, bytes: &[u8]) -> Result<()> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let room = CHUNK_BYTES - self.pending.len();
+            let (taken, remaining) = rest.split_at(room.min(rest.len()));
+            self.pending.extend_from_slice(taken);
+            self.length += length_of(taken);
+            rest = remaining;
+            if self.pending.len() == CHUNK_BYTES {
+                self.send_pending()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<u64> {
+        self.close_and_rename()?;
+        Ok(self.length)
+    }
+}
+
+impl Drop for HookWriter {
+    fn drop(&mut self) {
+        if let Some(stream) = self.stream
+            && let Err(error) = self.hook.abort_stream(&self.written, stream)
+        {
+            log::warn!("{error}");
+            self.discard_written();
+        }
+    }
+}
+
+fn partial_name(uri: &str) -> String {
+    let name = format!("{PARTIAL_PREFIX}{}{PARTIAL_SUFFIX}", Uuid::new_v4());
+    match uri.rsplit_once('/') {
+        Some((directory, _)) => format!("{directory}/{name}"),
+        None => name,
+    }
+}
+
+fn last_name(uri: &str) -> &str {
+    let uri = uri.trim_end_matches('/');
+    uri.rsplit_once('/').map_or(uri, |(_, name)| name)
+}
+
+fn length_of(bytes: &[u8]) -> u64 {
+    // A slice never has more than isize::MAX bytes.
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partial_file_lies_beside_its_final_name() {
+        let partial = partial_name("hdfs://node/out/faiss.index");
+        assert!(partial.starts_with("hdfs://node/out/.faiss-indexer-"), "{partial}");
+        assert!(partial.ends_with(".partial"), "{partial}");
+        assert_ne!(partial, partial_name("hdfs://node/out/faiss.index"));
+    }
+
+    #[test]
+    fn the_last_name_of_a_uri_has_no_slash() {
+        for (uri, expected) in [("hdfs://n/a/b", "b"), ("/a/b/", "b"), ("b", "b")] {
+            assert_eq!(last_name(uri), expected);
+        }
+    }
+}
