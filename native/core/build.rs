@@ -1,7 +1,7 @@
 //! Compiles the C++ shim and prepares the static BLAS that Faiss links against.
 //!
 //! faiss-sys asks the linker for `-lblas`, `-llapack` and `-lgomp`. The directory made here answers all three, ahead
-//! of the system's directories: `libblas.a` is a linker script that groups OpenBLAS with the C++ and Fortran runtimes,
+//! of the system's directories: `libblas.a` is a linker script that groups OpenBLAS with the C++ runtime,
 //! the other two are empty archives (Faiss is compiled without OpenMP, and OpenBLAS contains LAPACK).
 
 use std::env;
@@ -22,6 +22,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .std("c++17")
         .file("cpp/faiss_shim.cpp")
         .file("cpp/blas_environment.cpp")
+        .file("cpp/fortran_runtime.cpp")
         .include("cpp")
         .include(faiss_headers)
         .warnings(true)
@@ -40,14 +41,11 @@ fn link_static_blas(out: &Path) -> Result<(), Box<dyn Error>> {
     let private = directory.join("libopenblas_private.a");
     run(Command::new("objcopy")
         .arg("--redefine-sym=getenv=faiss_indexer_blas_getenv")
-        .arg(archive("g++", "libopenblas.a")?)
+        .arg(archive("libopenblas.a")?)
         .arg(&private))?;
 
-    let runtimes =
-        [archive("g++", "libstdc++.a")?, archive("gfortran", "libgfortran.a")?, archive("gfortran", "libquadmath.a")?];
-    let members: Vec<String> =
-        std::iter::once(&private).chain(&runtimes).map(|path| path.display().to_string()).collect();
-    fs::write(directory.join("libblas.a"), format!("GROUP ( {} )\n", members.join(" ")))?;
+    let runtime = archive("libstdc++.a")?;
+    fs::write(directory.join("libblas.a"), format!("GROUP ( {} {} )\n", private.display(), runtime.display()))?;
     for empty in ["liblapack.a", "libgomp.a"] {
         fs::write(directory.join(empty), "!<arch>\n")?;
     }
@@ -55,15 +53,15 @@ fn link_static_blas(out: &Path) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The full path of a static library that a compiler brings or knows.
-fn archive(compiler: &str, name: &str) -> Result<PathBuf, Box<dyn Error>> {
-    let output = Command::new(compiler).arg(format!("-print-file-name={name}")).output();
-    let output = output.map_err(|error| format!("{compiler} cannot be run ({error}); run scripts/set-up"))?;
+/// The full path of a static library that g++ brings or knows.
+fn archive(name: &str) -> Result<PathBuf, Box<dyn Error>> {
+    let output = Command::new("g++").arg(format!("-print-file-name={name}")).output();
+    let output = output.map_err(|error| format!("g++ cannot be run ({error}); run scripts/set-up"))?;
     let path = PathBuf::from(String::from_utf8(output.stdout)?.trim());
     if path.is_absolute() {
         Ok(fs::canonicalize(path)?)
     } else {
-        Err(format!("{compiler} does not know {name}; run scripts/set-up").into())
+        Err(format!("g++ does not know {name}; run scripts/set-up").into())
     }
 }
 

@@ -101,6 +101,23 @@ faiss::Index* below_transforms(faiss::Index* index) {
     return index;
 }
 
+// Rows as they came, or as the last transform returned them.
+class Transformed {
+  public:
+    explicit Transformed(const float* rows) : rows_(rows) {}
+    const float* rows() const {
+        return rows_;
+    }
+    void replace(float* transformed) {
+        own_.reset(transformed);
+        rows_ = transformed;
+    }
+
+  private:
+    const float* rows_;
+    std::unique_ptr<float[]> own_;
+};
+
 // The product quantizer whose centroids Faiss would reorder for polysemous codes, and whether it would.
 struct Polysemous {
     faiss::ProductQuantizer* quantizer = nullptr;
@@ -182,6 +199,7 @@ struct FaissShimShape {
     uint64_t nlist;
     uint64_t code_size;
     uint64_t polysemous_subquantizers;
+    uint64_t transforms;
 };
 
 void faiss_shim_free(void* memory) {
@@ -233,28 +251,46 @@ void faiss_shim_shape(faiss::Index* index, FaissShimShape* shape) {
     Polysemous polysemous = polysemous_of(index);
     bool wanted = polysemous.wanted != nullptr && *polysemous.wanted;
     shape->polysemous_subquantizers = wanted ? polysemous.quantizer->M : 0;
+    auto* chain = dynamic_cast<const faiss::IndexPreTransform*>(index);
+    shape->transforms = chain != nullptr ? chain->chain.size() : 0;
 }
 
-// Everything but the polysemous order, which faiss_shim_order_subquantizer does for one sub-quantizer at a time
-// so that several threads can share the work.
-int32_t faiss_shim_train(faiss::Index* index, int64_t rows, const float* vectors, const uint8_t* cancel, char** message) {
+// Trains one part of the index on rows whose earlier parts are trained: 0 the transforms, 1 the coarse quantizer,
+// 2 the codes. All three leave what IndexPreTransform::train and IndexIVF::train leave, but for the polysemous order,
+// which faiss_shim_order_subquantizer makes for one sub-quantizer at a time so that several threads can share it.
+int32_t faiss_shim_train(
+        faiss::Index* index,
+        int32_t part,
+        int64_t rows,
+        const float* vectors,
+        const uint8_t* cancel,
+        char** message) {
     CancelScope scope(cancel);
     return guarded(message, [&] {
-        Polysemous polysemous = polysemous_of(index);
-        struct Restore {
-            bool* flag;
-            bool value;
-            ~Restore() {
-                if (flag != nullptr) {
-                    *flag = value;
-                }
-            }
-        } restore{polysemous.wanted, polysemous.wanted != nullptr && *polysemous.wanted};
-        if (polysemous.wanted != nullptr) {
-            *polysemous.wanted = false;
-        }
         QuietClustering quiet(index);
-        index->train(rows, vectors);
+        Transformed input(vectors);
+        faiss::Index* base = index;
+        while (auto* chain = dynamic_cast<faiss::IndexPreTransform*>(base)) {
+            for (faiss::VectorTransform* transform : chain->chain) {
+                if (part == 0 && !transform->is_trained) {
+                    transform->train(rows, input.rows());
+                }
+                input.replace(transform->apply(rows, input.rows()));
+            }
+            chain->is_trained = true;
+            base = chain->index;
+        }
+        if (auto* ivf = dynamic_cast<faiss::IndexIVF*>(base); ivf != nullptr && part == 1) {
+            ivf->train_q1(rows, input.rows(), false, ivf->metric_type);
+        }
+        if (part == 2) {
+            Polysemous polysemous = polysemous_of(base);
+            const bool wanted = polysemous.wanted != nullptr && std::exchange(*polysemous.wanted, false);
+            base->train(rows, input.rows());
+            if (wanted) {
+                *polysemous.wanted = true;
+            }
+        }
     });
 }
 
@@ -286,21 +322,18 @@ int32_t faiss_shim_encode(
         char** message) {
     CancelScope scope(cancel);
     return guarded(message, [&] {
-        const float* input = vectors;
-        std::unique_ptr<const float[]> transformed;
+        Transformed input(vectors);
         while (auto* chain = dynamic_cast<const faiss::IndexPreTransform*>(index)) {
-            const float* output = chain->apply_chain(rows, input);
-            if (output != input) {
-                transformed.reset(output);
+            for (const faiss::VectorTransform* transform : chain->chain) {
+                input.replace(transform->apply(rows, input.rows()));
             }
-            input = output;
             index = chain->index;
         }
         if (auto* ivf = dynamic_cast<const faiss::IndexIVF*>(index)) {
-            ivf->quantizer->assign(rows, input, lists);
-            ivf->encode_vectors(rows, input, lists, codes);
+            ivf->quantizer->assign(rows, input.rows(), lists);
+            ivf->encode_vectors(rows, input.rows(), lists, codes);
         } else {
-            index->sa_encode(rows, input, codes);
+            index->sa_encode(rows, input.rows(), codes);
         }
     });
 }

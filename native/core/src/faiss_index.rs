@@ -7,6 +7,8 @@ use std::ptr;
 
 use faiss_sys as _; // Links Faiss; the symbols used here are the shim's.
 
+use log::info;
+
 use crate::cancellation::{Cancellation, cancelled};
 use crate::error::{BuildError, ErrorKind, Result};
 use crate::numbers::{to_i32, to_i64, to_u64, to_usize};
@@ -33,6 +35,8 @@ pub(crate) struct Shape {
     pub(crate) code_size: u64,
     /// Sub-quantizers whose centroids still wait for [`FaissIndex::order_subquantizer`] after training.
     polysemous_subquantizers: u64,
+    /// Transforms that rows go through first.
+    transforms: u64,
 }
 
 /// An index that holds no rows: untrained, or trained.
@@ -60,7 +64,14 @@ unsafe extern "C" {
     fn faiss_shim_read(bytes: *const u8, length: usize, out: *mut *mut c_void, m: *mut *mut c_char) -> i32;
     fn faiss_shim_drop(index: *mut c_void);
     fn faiss_shim_shape(index: *mut c_void, shape: *mut Shape);
-    fn faiss_shim_train(index: *mut c_void, rows: i64, x: *const f32, cancel: *const u8, m: *mut *mut c_char) -> i32;
+    fn faiss_shim_train(
+        index: *mut c_void,
+        part: i32,
+        rows: i64,
+        x: *const f32,
+        cancel: *const u8,
+        m: *mut *mut c_char,
+    ) -> i32;
     fn faiss_shim_order_subquantizer(index: *mut c_void, subquantizer: u64, m: *mut *mut c_char) -> i32;
     fn faiss_shim_encode(
         index: *const c_void,
@@ -136,12 +147,23 @@ impl FaissIndex {
     pub(crate) fn train(&mut self, vectors: &[f32], workers: &Workers, cancellation: &Cancellation) -> Result<()> {
         let rows = self.rows_in(vectors)?;
         let (index, cancel) = (self.pointer, cancellation.as_byte());
-        // SAFETY: `vectors` holds `rows` rows of the index's dimension (`rows_in`); `&mut self` excludes other users;
-        // `cancel` points into an Arc that `cancellation` keeps alive.
-        check(|message| unsafe { faiss_shim_train(index, rows, vectors.as_ptr(), cancel, message) })?;
-
+        let shape = self.shape;
+        let parts = [
+            (0, shape.transforms > 0, "the rotation".to_owned()),
+            (1, shape.nlist > 0, format!("{} centroids of inverted lists", shape.nlist)),
+            (2, true, "the codes".to_owned()),
+        ];
+        for (part, _, name) in parts.into_iter().filter(|(_, exists, _)| *exists) {
+            info!("training {name} on {rows} rows");
+            // SAFETY: `vectors` holds `rows` rows of the index's dimension (`rows_in`); `&mut self` excludes other
+            // users; `cancel` points into an Arc that `cancellation` keeps alive.
+            check(|message| unsafe { faiss_shim_train(index, part, rows, vectors.as_ptr(), cancel, message) })?;
+        }
+        if shape.polysemous_subquantizers > 0 {
+            info!("ordering the centroids of {} sub-quantizers", shape.polysemous_subquantizers);
+        }
         let this = &*self;
-        workers.each((0..this.shape.polysemous_subquantizers).collect(), |subquantizer| {
+        workers.each((0..shape.polysemous_subquantizers).collect(), |subquantizer| {
             cancellation.check()?;
             // SAFETY: the number is below the index's count, and no two pieces share one.
             check(|message| unsafe { faiss_shim_order_subquantizer(this.pointer, subquantizer, message) })

@@ -44,7 +44,7 @@ pub(crate) fn train(
         let message = format!("{name} needs at least {needed} training rows, and the sample has {rows}");
         return Err(BuildError::new(ErrorKind::TooFewRows, message));
     }
-    info!("training {} on {rows} rows with {} threads", family.factory_string(), workers.count());
+    info!("training {} with {} threads", family.factory_string(), workers.count());
     let trainer = trainer_for(family.factory_string(), context.spec.dimension, context.spec.metric);
     let bytes = trainer.train(&vectors, workers, cancellation)?;
     progress.add_rows(rows);
