@@ -40,7 +40,7 @@ bench: dist ## run the benchmarks and print their figures
 	@$(with_tools) benchmarks/run
 
 .PHONY: lint
-lint: lint-rust lint-jvm lint-scripts ## check formatting and everything that compilers and linters warn about
+lint: lint-layers lint-rust lint-jvm lint-scripts ## check formatting and everything that compilers and linters warn about
 
 .PHONY: format
 format: set-up ## format Rust and Python sources
@@ -108,6 +108,10 @@ test-bare-debian: set-up-for-tests jvm ## build an index from the packed jar in 
 .PHONY: test-demo
 test-demo: dist ## run the demo with few rows and check its outcome
 	@examples/demo/test-demo
+
+.PHONY: lint-layers
+lint-layers: set-up ## no layer uses one that is not below it
+	@$(with_tools) scripts/check-layers
 
 .PHONY: lint-rust
 lint-rust: set-up ## rustfmt and clippy

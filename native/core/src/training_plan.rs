@@ -29,13 +29,14 @@ pub fn plan_training(build: &str, receipts: &[String]) -> Result<TrainingDecisio
     let mut context = BuildContext::from_json(build)?;
     let samples = Receipts::parse(receipts)?.samples;
     let mut notes = Vec::new();
+    let mut final_notes = Vec::new();
 
     let ledger = total_ledger(&samples);
     if ledger.rows() > 0 {
         if context.spec.bad_rows == BadRows::Fail {
             return Err(ledger.to_error(context.spec.dimension));
         }
-        notes.push(format!("left out {} bad rows: {}", ledger.rows(), ledger.describe(context.spec.dimension)));
+        final_notes.push(format!("left out {} bad rows: {}", ledger.rows(), ledger.describe(context.spec.dimension)));
     }
     let rows: u64 = samples.iter().map(|sample| sample.good_rows).sum();
     if rows == 0 {
@@ -50,13 +51,15 @@ pub fn plan_training(build: &str, receipts: &[String]) -> Result<TrainingDecisio
     }
     let family = context.family()?;
     let kept: u64 = samples.iter().filter_map(|sample| sample.sample.as_ref()).map(|file| file.rows).sum();
-    let wanted = training_rows(&context, &family, rows, &mut notes)?;
+    let wanted = training_rows(&context, &family, rows, &mut final_notes)?;
     context.training_rows = Some(wanted);
 
     let resample = kept < wanted && context.sample_rate < 1.0;
     if resample {
         context.sample_rate = rate_for(wanted, rows).max(context.sample_rate * 2.0).min(1.0);
         notes.push(format!("sampling again: {kept} rows were sampled, {wanted} are wanted"));
+    } else {
+        notes.append(&mut final_notes);
     }
     Ok(TrainingDecision { build: to_json(&context)?, resample, notes })
 }

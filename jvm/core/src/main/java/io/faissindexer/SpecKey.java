@@ -1,0 +1,64 @@
+package io.faissindexer;
+
+/** The keys of an {@link IndexSpec}. What a value may be, and what holds without one, the native library decides. */
+public enum SpecKey {
+    /** Components of every embedding. */
+    DIMENSION("dimension", "N", "components of an embedding; default: those of the first row"),
+    /** The index family in Faiss' own notation. */
+    FACTORY_STRING("factoryString", "STRING", "index family, such as IVF1024,PQ48; default: chosen from the rows"),
+    /** How near two embeddings are. */
+    METRIC("metric", "NAME", "l2, ip or cosine; default: l2"),
+    /** The share of the rows that is trained on. */
+    SAMPLE_RATE("sampleRate", "SHARE", "share of the rows to train on, fitted to the family; default: 0.05"),
+    /** What every pseudo-random choice is derived from. */
+    SEED("seed", "N", "seed of every random choice; default: 1234"),
+    /** Native threads of one task. */
+    THREADS("threads", "N", "threads of one task; default: the CPUs that the engine gives a task"),
+    /** Native memory of one task. */
+    MEMORY_LIMIT("memoryLimit", "SIZE", "native memory of one task, such as 512MiB"),
+    /** Whether ids are kept in a map around the index. */
+    ID_MAP("idMap", "auto", "where ids are kept: in lists where the family has them, else in a map"),
+    /** What happens to rows that cannot be indexed. */
+    BAD_ROWS("badRows", "fail|skip", "what rows that cannot be indexed lead to; default: fail"),
+    /** What happens to rows with the id of another row. */
+    DUPLICATE_IDS("duplicateIds", "fail|keepFirst|allow", "what equal ids lead to; default: fail"),
+    /** The number of index files. */
+    SHARDS("shards", "1", "number of index files"),
+    /** Whether a finished index in the output directory is replaced. */
+    OVERWRITE("overwrite", null, "replace a finished index in the output directory"),
+    /** Whether a report is written beside the index. */
+    REPORT("report", null, "a report beside the index; --report=false is the only choice of this version");
+
+    private final String key;
+    private final String placeholder;
+    private final String description;
+
+    SpecKey(String key, String placeholder, String description) {
+        this.key = key;
+        this.placeholder = placeholder;
+        this.description = description;
+    }
+
+    /** The key in an {@link IndexSpec} and in an engine's options. */
+    public String key() {
+        return key;
+    }
+
+    /** The key as a command-line flag, without the dashes before it. */
+    public String flag() {
+        return key.replaceAll("([A-Z])", "-$1").toLowerCase(java.util.Locale.ROOT);
+    }
+
+    /** Whether the flag stands alone, meaning {@code true}. */
+    public boolean isSwitch() {
+        return placeholder == null;
+    }
+
+    String placeholder() {
+        return placeholder;
+    }
+
+    String description() {
+        return description;
+    }
+}

@@ -1,0 +1,72 @@
+package io.faissindexer.internal;
+
+import io.faissindexer.FaissIndexException;
+import java.nio.ByteBuffer;
+
+/**
+ * Every native method. {@link NativeLibrary#load()} comes before the first call. Specs and receipts of a build are
+ * alternating keys and values; a build and the receipts of its stages are texts that only the native library reads.
+ * A {@code files} argument is a {@link io.faissindexer.storage.FileSystemHook} or {@code null}. Every method throws
+ * {@link FaissIndexException} and nothing else, but for what a hook throws.
+ */
+public final class NativeBridge {
+    /** Reasons for {@link #reject}. */
+    public static final int NULL_ID = 1;
+    /** The row has no embedding. */
+    public static final int NULL_EMBEDDING = 2;
+    /** The row's embedding has another dimension than the index. */
+    public static final int WRONG_DIMENSION = 3;
+    /** A component of the row's embedding is null. */
+    public static final int NULL_COMPONENT = 4;
+
+    private NativeBridge() {
+    }
+
+    /** Name and version of the library, then in brackets those of Faiss. */
+    public static native String buildInfo();
+
+    /** Checks the spec and the output directory and makes room for the build's files. Returns the build. */
+    public static native String startBuild(String[] spec, String output, Object files);
+
+    /** Decides what to train on: the build with that decision, whether to sample once more, and remarks by line. */
+    public static native String[] planTraining(String build, String[] receipts);
+
+    /** Opens a stage of one partition and returns its handle. */
+    public static native long openStage(
+            String stage, String build, String[] receipts, int partition, int threads, Object files);
+
+    /** Gives the stage rows from two direct buffers in native order; both are copied before this returns. */
+    public static native void append(long stage, ByteBuffer ids, ByteBuffer vectors, int rows);
+
+    /** Tells the stage of a row that cannot be in a batch. */
+    public static native void reject(long stage, int reason, long id, int dimension);
+
+    /** Does the rest of the stage's work and returns its receipt. */
+    public static native String finish(long stage);
+
+    /** Rows done, rows in all or 0 when unknown, bytes written. From any thread. */
+    public static native long[] progress(long stage);
+
+    /** Makes the call that is running, or the next one, fail with kind CANCELLED. From any thread. */
+    public static native void cancel(long stage);
+
+    /** Frees the stage. A stale handle is harmless here. */
+    public static native void close(long stage);
+
+    /** Puts the index, its manifest and the mark of success in place. Returns what the build's receipt states. */
+    public static native String[] publish(String build, String[] receipts, Object files);
+
+    /** Deletes what a failed build has left. */
+    public static native void abandon(String build, Object files);
+
+    /** The log records since the last call, as level, target and message in turn. */
+    public static native String[] takeLogs();
+
+    /** Fails in the way that is asked for: {@code error}, {@code panic} or {@code faiss}. */
+    public static native void raise(String fault);
+
+    /** Called by native code only: what it throws. */
+    static RuntimeException exception(int kind, String message) {
+        return new FaissIndexException(FaissIndexException.Kind.ofNumber(kind), message);
+    }
+}

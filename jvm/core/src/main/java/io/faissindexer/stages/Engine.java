@@ -1,0 +1,28 @@
+package io.faissindexer.stages;
+
+import io.faissindexer.storage.FileSystemHook;
+import java.util.List;
+import java.util.OptionalInt;
+
+/** Runs functions over the partitions of an input, and knows nothing else about indexes. */
+public interface Engine {
+    /** What the user calls the input. */
+    String input();
+
+    /** The components of the first embedding that is found; empty when there is none. */
+    OptionalInt firstDimension();
+
+    /**
+     * Runs a stage over every partition of the input.
+     *
+     * @param name of the stage, for a person who watches
+     * @return one outcome per partition
+     */
+    List<StageOutcome> onEveryPartition(String name, PartitionStage stage);
+
+    /** Runs a stage in one task of the engine's own, not in the process that drives the build. */
+    StageOutcome inOneTask(String name, SingleTaskStage stage);
+
+    /** Makes the hooks through which the driver and the tasks reach files. */
+    FileSystemHook.Factory files();
+}

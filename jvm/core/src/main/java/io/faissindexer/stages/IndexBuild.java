@@ -1,0 +1,168 @@
+package io.faissindexer.stages;
+
+import io.faissindexer.FaissIndexException;
+import io.faissindexer.IndexReceipt;
+import io.faissindexer.IndexSpec;
+import io.faissindexer.internal.Log;
+import io.faissindexer.internal.NativeBridge;
+import io.faissindexer.internal.NativeLibrary;
+import io.faissindexer.internal.NativeLogs;
+import io.faissindexer.storage.FileSystemHook;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.function.Consumer;
+
+/**
+ * The course of a build, the same on every engine: sample, decide, train, encode, merge, publish. Which rows are
+ * good, what files are called and what a receipt says is the native library's to know.
+ */
+public final class IndexBuild {
+    private static final Log LOG = Log.named(IndexBuild.class.getName());
+
+    private final Engine engine;
+    private final Consumer<String> announcements;
+
+    /** A build on an engine, which logs what is decided on the way. */
+    public IndexBuild(Engine engine) {
+        this(engine, LOG::info);
+    }
+
+    /** A build on an engine; what is decided on the way is said in single lines. */
+    public IndexBuild(Engine engine, Consumer<String> announcements) {
+        this.engine = engine;
+        this.announcements = announcements;
+    }
+
+    /**
+     * Builds an index of the engine's input.
+     *
+     * @throws FaissIndexException when it cannot be built; nothing is left behind then
+     */
+    public IndexReceipt run(IndexSpec spec, String outputDirectory) {
+        NativeLibrary.load();
+        IndexSpec complete = withDimension(spec);
+        try (FileSystemHook files = engine.files().open()) {
+            String build = NativeBridge.startBuild(pairs(complete), outputDirectory, files);
+            NativeLogs.deliver();
+            try {
+                return new IndexReceipt(facts(new Course(build, complete.dimension().getAsInt(), files).run()));
+            } catch (Throwable failure) {
+                abandon(build, files, failure);
+                throw failure;
+            }
+        } catch (IOException failure) {
+            throw new FaissIndexException(
+                    FaissIndexException.Kind.STORAGE, "the file system hook cannot be closed: " + failure, failure);
+        } finally {
+            NativeLogs.deliver();
+        }
+    }
+
+    private IndexSpec withDimension(IndexSpec spec) {
+        if (spec.dimension().isPresent()) {
+            return spec;
+        }
+        int dimension = engine.firstDimension().orElseThrow(() -> new FaissIndexException(
+                FaissIndexException.Kind.TOO_FEW_ROWS, engine.input() + " has no row with an embedding"));
+        return spec.toBuilder().dimension(dimension).build();
+    }
+
+    private static void abandon(String build, FileSystemHook files, Throwable failure) {
+        try {
+            NativeBridge.abandon(build, files);
+        } catch (RuntimeException leftBehind) {
+            failure.addSuppressed(leftBehind);
+            LOG.warn("what the failed build has written cannot be deleted: " + leftBehind.getMessage());
+        }
+    }
+
+    private static String[] pairs(IndexSpec spec) {
+        List<String> pairs = new ArrayList<>();
+        spec.values().forEach((key, value) -> {
+            pairs.add(key);
+            pairs.add(value);
+        });
+        return pairs.toArray(new String[0]);
+    }
+
+    private static Map<String, String> facts(String[] pairs) {
+        Map<String, String> facts = new TreeMap<>();
+        for (int at = 0; at + 1 < pairs.length; at += 2) {
+            facts.put(pairs[at], pairs[at + 1]);
+        }
+        return facts;
+    }
+
+    /** One build that has been started. */
+    private final class Course {
+        private final int dimension;
+        private final FileSystemHook files;
+        private String build;
+
+        Course(String build, int dimension, FileSystemHook files) {
+            this.build = build;
+            this.dimension = dimension;
+            this.files = files;
+        }
+
+        String[] run() {
+            List<String> receipts = sample();
+            String trained = inOneTask("train", receipts);
+            receipts.add(trained);
+            List<String> encoded = new ArrayList<>();
+            encoded.add(trained);
+            encoded.addAll(onEveryPartition("encode", Collections.singletonList(trained)));
+            receipts.addAll(encoded.subList(1, encoded.size()));
+            receipts.add(inOneTask("merge", encoded));
+            LOG.info("publish");
+            return NativeBridge.publish(build, receipts.toArray(new String[0]), files);
+        }
+
+        private List<String> sample() {
+            while (true) {
+                List<String> receipts = onEveryPartition("sample", Collections.emptyList());
+                if (!hasToSampleAgain(receipts)) {
+                    return receipts;
+                }
+            }
+        }
+
+        /** Settles what to train on; the rate rises with every answer of {@code true}, at most to all rows. */
+        private boolean hasToSampleAgain(List<String> receipts) {
+            String[] decision = NativeBridge.planTraining(build, receipts.toArray(new String[0]));
+            build = decision[0];
+            for (String note : decision[2].split("\n")) {
+                if (!note.isEmpty()) {
+                    announcements.accept(note);
+                }
+            }
+            return Boolean.parseBoolean(decision[1]);
+        }
+
+        private List<String> onEveryPartition(String stage, List<String> inputs) {
+            LOG.info(stage + " every partition");
+            PartitionStage work = new PartitionStage(call(stage, inputs), dimension);
+            List<String> receipts = new ArrayList<>();
+            for (StageOutcome outcome : engine.onEveryPartition(stage + " partitions", work)) {
+                receipts.add(outcome.receipt());
+            }
+            NativeLogs.deliver();
+            return receipts;
+        }
+
+        private String inOneTask(String stage, List<String> inputs) {
+            LOG.info(stage + " in one task");
+            String receipt = engine.inOneTask(stage, new SingleTaskStage(call(stage, inputs))).receipt();
+            NativeLogs.deliver();
+            return receipt;
+        }
+
+        private StageCall call(String stage, List<String> inputs) {
+            return new StageCall(stage, build, inputs, engine.files());
+        }
+    }
+}

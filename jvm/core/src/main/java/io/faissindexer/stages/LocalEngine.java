@@ -1,0 +1,135 @@
+package io.faissindexer.stages;
+
+import io.faissindexer.FaissIndexException;
+import io.faissindexer.storage.FileSystemHook;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.OptionalInt;
+
+/** Runs every stage in the calling thread, one partition after another. */
+public final class LocalEngine implements Engine {
+    private final List<RowSource> partitions;
+
+    /** An engine over partitions that can be read more than once. */
+    public LocalEngine(List<? extends RowSource> partitions) {
+        this.partitions = new ArrayList<>(partitions);
+    }
+
+    @Override
+    public String input() {
+        return partitions.size() + " partitions of rows";
+    }
+
+    @Override
+    public OptionalInt firstDimension() {
+        FirstDimension first = new FirstDimension();
+        for (RowSource partition : partitions) {
+            try {
+                partition.forEachRow(first);
+            } catch (FirstDimension.Found found) {
+                return OptionalInt.of(found.dimension);
+            } catch (Exception failure) {
+                throw unreadable(failure);
+            }
+        }
+        return OptionalInt.empty();
+    }
+
+    @Override
+    public List<StageOutcome> onEveryPartition(String name, PartitionStage stage) {
+        List<StageOutcome> outcomes = new ArrayList<>();
+        for (int partition = 0; partition < partitions.size(); partition++) {
+            try {
+                outcomes.add(stage.run(partition, partitions.get(partition), new CallersControl()));
+            } catch (Exception failure) {
+                throw unreadable(failure);
+            }
+        }
+        return outcomes;
+    }
+
+    @Override
+    public StageOutcome inOneTask(String name, SingleTaskStage stage) {
+        try {
+            return stage.run(new CallersControl());
+        } catch (Exception failure) {
+            throw unreadable(failure);
+        }
+    }
+
+    @Override
+    public FileSystemHook.Factory files() {
+        return NativeBackends.ONLY;
+    }
+
+    private static RuntimeException unreadable(Exception failure) {
+        if (failure instanceof RuntimeException) {
+            return (RuntimeException) failure;
+        }
+        return new FaissIndexException(
+                FaissIndexException.Kind.STORAGE, "the rows cannot be read: " + failure, failure);
+    }
+
+    private enum NativeBackends implements FileSystemHook.Factory {
+        ONLY;
+
+        @Override
+        public FileSystemHook open() {
+            return null;
+        }
+    }
+
+    /** Ends the work when the thread that called is interrupted. */
+    private static final class CallersControl implements StageControl {
+        private final Thread caller = Thread.currentThread();
+
+        @Override
+        public int threads() {
+            return Runtime.getRuntime().availableProcessors();
+        }
+
+        @Override
+        public boolean isCancelled() {
+            return caller.isInterrupted();
+        }
+
+        @Override
+        public void onProgress(long moreRows, long moreBytes) {
+        }
+    }
+
+    /** Leaves a partition by an exception as soon as it has seen an embedding. */
+    private static final class FirstDimension implements RowSink {
+        private static final class Found extends RuntimeException {
+            private static final long serialVersionUID = 1L;
+            private final int dimension;
+
+            Found(int dimension) {
+                super(null, null, false, false);
+                this.dimension = dimension;
+            }
+        }
+
+        @Override
+        public void add(long id, float[] embedding) {
+            throw new Found(embedding.length);
+        }
+
+        @Override
+        public void add(long id, double[] embedding) {
+            throw new Found(embedding.length);
+        }
+
+        @Override
+        public void nullId() {
+        }
+
+        @Override
+        public void nullEmbedding(long id) {
+        }
+
+        @Override
+        public void nullComponent(long id) {
+        }
+    }
+}

@@ -1,0 +1,40 @@
+package io.faissindexer.stages;
+
+import io.faissindexer.FaissIndexException;
+import java.io.Serializable;
+
+/**
+ * How a stage ended in one task. A failure that would only repeat itself is an outcome too, because an engine tries
+ * again whatever throws.
+ */
+public final class StageOutcome implements Serializable {
+    private static final long serialVersionUID = 1L;
+
+    private final String receipt;
+    private final FaissIndexException.Kind kind;
+    private final String message;
+
+    private StageOutcome(String receipt, FaissIndexException.Kind kind, String message) {
+        this.receipt = receipt;
+        this.kind = kind;
+        this.message = message;
+    }
+
+    /** The stage is done. */
+    static StageOutcome done(String receipt) {
+        return new StageOutcome(receipt, null, null);
+    }
+
+    /** The stage has failed for good. */
+    static StageOutcome failed(FaissIndexException failure) {
+        return new StageOutcome(null, failure.kind(), failure.getMessage());
+    }
+
+    /** The receipt of the stage; throws the failure when there is none. */
+    String receipt() {
+        if (receipt == null) {
+            throw new FaissIndexException(kind, message);
+        }
+        return receipt;
+    }
+}

@@ -1,0 +1,58 @@
+package io.faissindexer.storage;
+
+import java.io.Closeable;
+import java.io.IOException;
+import java.io.Serializable;
+
+/**
+ * How the native library reaches a file system that only the JVM knows. It calls these methods on the thread that is
+ * inside a native method, and never two at a time.
+ */
+public interface FileSystemHook extends Closeable {
+
+    /** Makes a hook where it is needed; travels to the workers of an engine. */
+    interface Factory extends Serializable {
+        /** A new hook, which the caller closes; {@code null} where the native library's own backends are enough. */
+        FileSystemHook open();
+    }
+
+    /** Length in bytes and 1 for a directory or 0 for a file; {@code null} when there is nothing under the name. */
+    long[] status(String uri) throws IOException;
+
+    /** The full URIs of what lies directly in a directory; empty when the directory is missing. */
+    String[] list(String directory) throws IOException;
+
+    /** Opens a file and returns a number for its stream. */
+    long openForReading(String uri) throws IOException;
+
+    /** Fills the buffer's first {@code length} bytes from a position of the file; a shorter file is an EOFException. */
+    void readFully(long stream, long position, byte[] buffer, int length) throws IOException;
+
+    /**
+     * Creates a file and the directories above it, and returns a number for its stream. An existing file is replaced
+     * or, without {@code overwrite}, a FileAlreadyExistsException.
+     */
+    long create(String uri, boolean overwrite) throws IOException;
+
+    /** Appends the buffer's first {@code length} bytes. */
+    void write(long stream, byte[] buffer, int length) throws IOException;
+
+    /** Ends a stream; the file of a written one is complete and durable when this returns. */
+    void closeStream(long stream) throws IOException;
+
+    /** Ends a stream; the file of a written one is deleted. */
+    void abortStream(long stream) throws IOException;
+
+    /** Creates a directory and those above it. */
+    void makeDirectories(String uri) throws IOException;
+
+    /** Renames a file, replacing an existing one in one step where the file system can. */
+    void rename(String from, String to) throws IOException;
+
+    /** Deletes a file, or a directory with everything in it; {@code false} when it was not there. */
+    boolean delete(String uri) throws IOException;
+
+    /** Aborts every stream that is still open. */
+    @Override
+    void close() throws IOException;
+}

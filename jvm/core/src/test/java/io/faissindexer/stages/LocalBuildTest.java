@@ -1,0 +1,98 @@
+package io.faissindexer.stages;
+
+import static org.junit.Assert.assertEquals;
+import static org.junit.Assert.assertFalse;
+import static org.junit.Assert.assertTrue;
+
+import io.faissindexer.Embeddings;
+import io.faissindexer.FaissIndexer;
+import io.faissindexer.IndexReceipt;
+import io.faissindexer.IndexSpec;
+import io.faissindexer.StockFaiss;
+import java.io.File;
+import java.math.BigInteger;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.security.MessageDigest;
+import org.junit.Rule;
+import org.junit.Test;
+import org.junit.rules.TemporaryFolder;
+import org.junit.runner.RunWith;
+import org.junit.runners.Parameterized;
+import org.junit.runners.Parameterized.Parameter;
+import org.junit.runners.Parameterized.Parameters;
+
+@RunWith(Parameterized.class)
+public class LocalBuildTest {
+    private static final Embeddings EMBEDDINGS = new Embeddings(3000, 16);
+
+    @Parameters(name = "{0}")
+    public static Object[][] families() {
+        return new Object[][] {
+            {"Flat", true},
+            {"SQ8", true},
+            {"PQ8np", false},
+            {"IVF16,Flat", true},
+            {"IVF16,SQ8", true},
+            {"IVF16,PQ8np", false},
+            {"OPQ8,IVF16,PQ8np", false},
+            {"OPQ4_8,IVF16,PQ4np", false},
+        };
+    }
+
+    @Parameter(0)
+    public String family;
+
+    /** Whether a row is nearest to itself in what the family keeps of it. */
+    @Parameter(1)
+    public boolean exactly;
+
+    @Rule
+    public final TemporaryFolder folder = new TemporaryFolder();
+
+    private IndexReceipt build(int partitions, long order, int threads) {
+        IndexSpec spec = IndexSpec.builder().factoryString(family).threads(threads).build();
+        File output = new File(folder.getRoot(), partitions + "-" + order + "-" + threads);
+        return FaissIndexer.build(EMBEDDINGS.partitions(partitions, order), spec, output.getPath());
+    }
+
+    @Test
+    public void theSameRowsGiveTheSameBytesHoweverTheyAreDividedOrderedAndThreaded() throws Exception {
+        IndexReceipt receipt = build(1, 0, 1);
+        for (IndexReceipt other : new IndexReceipt[] {build(3, 7, 2), build(8, 11, 1), build(1, 13, 2)}) {
+            assertEquals(receipt.sha256(), other.sha256());
+            assertEquals(receipt.fingerprint(), other.fingerprint());
+        }
+    }
+
+    @Test
+    public void stockFaissFindsTheRowsInWhatWasBuilt() throws Exception {
+        IndexReceipt receipt = build(3, 7, 2);
+        Path index = new File(receipt.index()).toPath();
+        assertEquals(EMBEDDINGS.rows(), receipt.rows());
+        assertEquals(family, receipt.factoryString());
+        assertEquals(Files.size(index), receipt.bytes());
+        assertEquals(sha256(index), receipt.sha256());
+        for (StockFaiss faiss : StockFaiss.versions()) {
+            faiss.assertHolds(index, EMBEDDINGS, exactly);
+        }
+    }
+
+    @Test
+    public void theOutputHoldsTheIndexItsManifestAndTheMarkOfSuccess() throws Exception {
+        IndexReceipt receipt = build(2, 0, 1);
+        Path output = new File(receipt.index()).toPath().getParent();
+        assertTrue(Files.exists(output.resolve("_SUCCESS")));
+        assertFalse(Files.exists(output.resolve("_temporary")));
+        String manifest = new String(Files.readAllBytes(new File(receipt.manifest()).toPath()), "UTF-8");
+        assertTrue(manifest, manifest.contains(receipt.sha256()) && manifest.contains(receipt.fingerprint()));
+        assertTrue(receipt.json(), receipt.json().contains("\"rows\":" + EMBEDDINGS.rows()));
+        assertFalse(receipt.json(), receipt.json().contains("\n"));
+        assertTrue(receipt.seconds().toString(), receipt.seconds().containsKey("train"));
+    }
+
+    private static String sha256(Path file) throws Exception {
+        byte[] digest = MessageDigest.getInstance("SHA-256").digest(Files.readAllBytes(file));
+        return String.format("%064x", new BigInteger(1, digest));
+    }
+}

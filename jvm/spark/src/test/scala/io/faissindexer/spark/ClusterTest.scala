@@ -1,0 +1,111 @@
+package io.faissindexer.spark
+
+import java.nio.file.{Files, Path}
+
+import scala.collection.JavaConverters._
+
+import io.faissindexer.{Embeddings, IndexReceipt, IndexSpec, StockFaiss}
+import org.apache.hadoop.conf.Configuration
+import org.apache.hadoop.fs.{FileSystem, Path => HadoopPath}
+import org.apache.hadoop.hdfs.MiniDFSCluster
+import org.apache.spark.scheduler._
+import org.apache.spark.sql.{DataFrame, Dataset, SparkSession}
+import org.apache.spark.sql.functions._
+import org.junit.Assert._
+import org.junit.Test
+
+/** Executors with JVMs of their own, and an HDFS with two DataNodes. */
+class ClusterTest {
+  import ClusterTest._
+
+  private def build(name: String, dataset: Dataset[_]): IndexReceipt = FaissIndexer.build(dataset, Spec, s"/$name")
+
+  private def assertFinished(name: String): Unit = {
+    val names = hdfs.listStatus(new HadoopPath(s"/$name")).map(_.getPath.getName).sorted.toSeq
+    assertEquals(Seq("_SUCCESS", "faiss.index", "faiss.manifest.json"), names)
+  }
+
+  private def sabotaged(harm: Sabotage.Harm): (DataFrame, Path) = {
+    val marker = LocalSpark.directory().resolve("harm was done")
+    val fatalId = Rows.id(Rows.rows / 2)
+    val harmful = udf(Sabotage.whileEncoding(marker.toString, fatalId, harm))
+    (Tables.of(session, Rows, 4, 0).withColumn("entityId", harmful(col("entityId"))), marker)
+  }
+
+  @Test def stockFaissReadsWhatExecutorsWroteToHdfs(): Unit = {
+    val receipt = build("plain", Tables.of(session, Rows, 5, 3))
+    assertTrue(receipt.index(), receipt.index().startsWith("hdfs://"))
+    assertEquals(Expected, receipt.sha256())
+    assertFinished("plain")
+    val local = LocalSpark.directory().resolve("faiss.index")
+    hdfs.copyToLocalFile(new HadoopPath(receipt.index()), new HadoopPath(local.toString))
+    StockFaiss.versions().asScala.foreach(_.assertHolds(local, Rows, true))
+  }
+
+  @Test def aTaskThatFailsOnceChangesNothing(): Unit = {
+    val (dataset, marker) = sabotaged(Sabotage.FailTask)
+    assertEquals(Expected, build("failed", dataset).sha256())
+    assertTrue(Files.exists(marker))
+    assertFinished("failed")
+  }
+
+  @Test def anExecutorThatIsKilledWhileItEncodesChangesNothing(): Unit = {
+    @volatile var lost = 0
+    session.sparkContext.addSparkListener(new SparkListener {
+      override def onExecutorRemoved(event: SparkListenerExecutorRemoved): Unit = lost += 1
+    })
+    val (dataset, marker) = sabotaged(Sabotage.KillProcess)
+    assertEquals(Expected, build("killed", dataset).sha256())
+    assertTrue(Files.exists(marker))
+    assertEquals("executors lost", 1, lost)
+    assertFinished("killed")
+  }
+
+  @Test def rowsThatAreReadFromHdfsGiveTheSameBytes(): Unit = {
+    Tables.of(session, Rows, 3, 5).write.parquet("/rows")
+    val arguments = Array("--input", "/rows", "--output", "/from-parquet", "--factory-string", Family)
+    assertEquals(0, IndexBuilderApp.run(arguments))
+    assertFinished("from-parquet")
+    val status = hdfs.getFileChecksum(new HadoopPath("/from-parquet/faiss.index"))
+    build("again", Tables.of(session, Rows, 1, 0))
+    assertEquals(hdfs.getFileChecksum(new HadoopPath("/again/faiss.index")), status)
+  }
+
+  @Test def aFinishedIndexInHdfsIsReplacedOnlyWhenAskedFor(): Unit = {
+    val rows = Tables.of(session, Rows, 2, 0)
+    build("twice", rows)
+    assertThrows(
+      classOf[io.faissindexer.FaissIndexException],
+      new org.junit.function.ThrowingRunnable { override def run(): Unit = build("twice", rows) })
+    val receipt = FaissIndexer.build(rows, Spec.toBuilder.overwrite(true).build(), "/twice")
+    assertEquals(Expected, receipt.sha256())
+    assertFinished("twice")
+  }
+}
+
+object ClusterTest {
+  private val Rows = new Embeddings(4000, 16)
+  private val Family = "IVF16,SQ8"
+  private val Spec = IndexSpec.builder().factoryString(Family).build()
+
+  private lazy val Expected: String = {
+    val output = LocalSpark.directory().resolve("out").toString
+    io.faissindexer.FaissIndexer.build(Rows.partitions(1, 0), Spec, output).sha256()
+  }
+
+  private lazy val hdfs: FileSystem = {
+    val configuration = new Configuration()
+    configuration.set(MiniDFSCluster.HDFS_MINIDFS_BASEDIR, LocalSpark.directory().toString)
+    val cluster = new MiniDFSCluster.Builder(configuration).numDataNodes(2).build()
+    cluster.waitActive()
+    cluster.getFileSystem
+  }
+
+  private lazy val session: SparkSession = SparkSession
+    .builder()
+    .master("local-cluster[2,1,1024]")
+    .config("spark.ui.enabled", "false")
+    .config("spark.hadoop.fs.defaultFS", hdfs.getUri.toString)
+    .config("spark.executor.extraClassPath", System.getProperty("faissindexer.test.classes"))
+    .getOrCreate()
+}
