@@ -64,18 +64,26 @@ impl BuildContext {
     }
 }
 
-/// Checks `spec`, refuses a directory that holds a finished index unless overwriting was asked for, and makes the
-/// directory of this build. Returns the build as JSON.
+/// Checks all that can be checked before the input is looked at, and writes nothing. The spec may lack its dimension.
 ///
 /// # Errors
-/// [`ErrorKind::InvalidSpec`] and [`ErrorKind::AlreadyExists`] before anything is written; storage errors.
+/// [`ErrorKind::InvalidSpec`]; [`ErrorKind::AlreadyExists`] for a directory that holds a finished index, unless the
+/// spec says to overwrite it; storage errors.
+pub fn check_build(spec: &[(String, String)], output: &str, storages: &Storages) -> Result<()> {
+    check(&IndexSpec::from_pairs(spec)?, output, storages).map(drop)
+}
+
+/// Checks `spec` and `output` as [`check_build`] does and makes the directory of this build. Returns the build as JSON.
+///
+/// # Errors
+/// As [`check_build`], before anything is written.
 pub fn start_build(spec: &[(String, String)], output: &str, storages: &Storages) -> Result<String> {
     let spec = IndexSpec::from_pairs(spec)?;
-    let family = spec.factory_string.as_ref().map(|text| Family::parse(text, spec.dimension)).transpose()?;
-    let output = output.trim_end_matches('/');
-    if output.is_empty() {
-        return Err(BuildError::invalid("output is missing"));
+    let output = check(&spec, output, storages)?;
+    if spec.dimension == 0 {
+        return Err(BuildError::invalid("dimension is missing"));
     }
+    let family = spec.factory_string.as_ref().map(|text| Family::parse(text, spec.dimension)).transpose()?;
     // The sample stage keeps a little more than asked for, so that chance seldom makes it run twice.
     let sample_rate = match &family {
         Some(family) if family.training_rows().usable == 0 => 0.0,
@@ -91,9 +99,7 @@ pub fn start_build(spec: &[(String, String)], output: &str, storages: &Storages)
         good_rows: None,
     };
 
-    let storage = storages.resolve(output)?;
-    refuse_finished_output(&context, storages)?;
-    storage.make_directories(&context.temporary_directory())?;
+    storages.resolve(output)?.make_directories(&context.temporary_directory())?;
     if let Some(family) = family {
         info!("plan for {}", family.describe());
     }
@@ -115,10 +121,24 @@ pub fn abandon(build: &str, storages: &Storages) -> Result<()> {
     Ok(())
 }
 
-pub(crate) fn refuse_finished_output(context: &BuildContext, storages: &Storages) -> Result<()> {
-    let success = context.published(SUCCESS_NAME);
-    if !context.spec.overwrite && storages.resolve(&success)?.stat(&success)?.is_some() {
-        let message = format!("{} holds a finished index ({SUCCESS_NAME}); overwrite=true replaces it", context.output);
+fn check<'a>(spec: &IndexSpec, output: &'a str, storages: &Storages) -> Result<&'a str> {
+    match &spec.factory_string {
+        Some(text) if spec.dimension == 0 => Family::check_syntax(text)?,
+        Some(text) => drop(Family::parse(text, spec.dimension)?),
+        None => (),
+    }
+    let output = output.trim_end_matches('/');
+    if output.is_empty() {
+        return Err(BuildError::invalid("output is missing"));
+    }
+    refuse_finished_output(spec, output, storages)?;
+    Ok(output)
+}
+
+pub(crate) fn refuse_finished_output(spec: &IndexSpec, output: &str, storages: &Storages) -> Result<()> {
+    let success = join(output, SUCCESS_NAME);
+    if !spec.overwrite && storages.resolve(&success)?.stat(&success)?.is_some() {
+        let message = format!("{output} holds a finished index ({SUCCESS_NAME}); overwrite=true replaces it");
         return Err(BuildError::new(ErrorKind::AlreadyExists, message));
     }
     Ok(())

@@ -4,6 +4,7 @@
 
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::ptr;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use faiss_sys as _; // Links Faiss; the symbols used here are the shim's.
 
@@ -159,14 +160,20 @@ impl FaissIndex {
             // users; `cancel` points into an Arc that `cancellation` keeps alive.
             check(|message| unsafe { faiss_shim_train(index, part, rows, vectors.as_ptr(), cancel, message) })?;
         }
-        if shape.polysemous_subquantizers > 0 {
-            info!("ordering the centroids of {} sub-quantizers", shape.polysemous_subquantizers);
-        }
-        let this = &*self;
-        workers.each((0..shape.polysemous_subquantizers).collect(), |subquantizer| {
+        self.order_subquantizers(workers, cancellation)
+    }
+
+    /// Finds the polysemous order of each sub-quantizer's centroids, which takes seconds for each.
+    fn order_subquantizers(&self, workers: &Workers, cancellation: &Cancellation) -> Result<()> {
+        let count = self.shape.polysemous_subquantizers;
+        let ordered = AtomicU64::new(0);
+        workers.each((0..count).collect(), |subquantizer| {
             cancellation.check()?;
-            // SAFETY: the number is below the index's count, and no two pieces share one.
-            check(|message| unsafe { faiss_shim_order_subquantizer(this.pointer, subquantizer, message) })
+            // SAFETY: the number is below the index's count, and no two pieces share one; `train`, the only caller,
+            // has the index to itself.
+            check(|message| unsafe { faiss_shim_order_subquantizer(self.pointer, subquantizer, message) })?;
+            info!("ordered the centroids of {} of {count} sub-quantizers", ordered.fetch_add(1, Ordering::Relaxed) + 1);
+            Ok(())
         })
     }
 

@@ -44,7 +44,6 @@ enum Encoding {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Family {
     factory_string: String,
-    rotated: bool,
     nlist: Option<u64>,
     encoding: Encoding,
 }
@@ -52,44 +51,24 @@ pub(crate) struct Family {
 impl Family {
     /// Understands `factory_string` for rows of `dimension`, or says why it cannot be built.
     pub(crate) fn parse(factory_string: &str, dimension: u64) -> Result<Self> {
-        let refuse = |why: String| BuildError::invalid(format!("factoryString='{factory_string}': {why}"));
-        let mut parts: Vec<&str> = factory_string.split(',').collect();
-        let encoding_text = parts.pop().unwrap_or_default();
-        let encoding = parse_encoding(encoding_text)
-            .ok_or_else(|| refuse(format!("'{encoding_text}' is not understood; this version builds {SUPPORTED}")))?;
-        let nlist = match parts.pop() {
-            None => None,
-            Some(text) => Some(parse_nlist(text).ok_or_else(|| {
-                refuse(format!("'{text}' is not IVFn with n of at least 1; this version builds {SUPPORTED}"))
-            })?),
-        };
-        let rotation =
-            match parts.pop() {
-                None => None,
-                Some(text) => Some(parse_rotation(text).ok_or_else(|| {
-                    refuse(format!("'{text}' is not OPQm or OPQm_d; this version builds {SUPPORTED}"))
-                })?),
-            };
-        let combination_exists =
-            parts.is_empty() && (rotation.is_none() || (nlist.is_some() && matches!(encoding, Encoding::Pq { .. })));
-        if !combination_exists {
-            return Err(refuse(format!("this combination is not supported; this version builds {SUPPORTED}")));
-        }
-
-        let encoded_dimension = match rotation {
-            Some((_, Some(output))) => output,
-            _ => dimension,
-        };
-        if let Some((subquantizers, _)) = rotation {
+        let refuse = |why: String| refused(factory_string, why);
+        let Parts { rotation, nlist, encoding } = Parts::parse(factory_string)?;
+        let encoded_dimension = rotation.and_then(|rotation| rotation.output).unwrap_or(dimension);
+        if let Some(Rotation { subquantizers, .. }) = rotation {
             check_divides(&format!("OPQ{subquantizers}"), subquantizers, encoded_dimension).map_err(&refuse)?;
         }
-        if let Some((_, Some(output))) = rotation.filter(|(_, output)| output.is_some_and(|d| d > dimension)) {
-            return Err(refuse(format!("OPQ cannot turn {dimension} dimensions into {output}")));
+        if encoded_dimension > dimension {
+            return Err(refuse(format!("OPQ cannot turn {dimension} dimensions into {encoded_dimension}")));
         }
         if let Encoding::Pq { subquantizers } = encoding {
             check_divides(&format!("PQ{subquantizers}"), subquantizers, encoded_dimension).map_err(&refuse)?;
         }
-        Ok(Self { factory_string: factory_string.to_owned(), rotated: rotation.is_some(), nlist, encoding })
+        Ok(Self { factory_string: factory_string.to_owned(), nlist, encoding })
+    }
+
+    /// Refuses a string that no dimension makes right.
+    pub(crate) fn check_syntax(factory_string: &str) -> Result<()> {
+        Parts::parse(factory_string).map(drop)
     }
 
     /// A factory string for `rows` rows of `dimension`, and the reason for it.
@@ -150,6 +129,48 @@ impl Family {
     }
 }
 
+/// The parts of a factory string, whatever the dimension.
+#[derive(Debug, Clone, Copy)]
+struct Parts {
+    rotation: Option<Rotation>,
+    nlist: Option<u64>,
+    encoding: Encoding,
+}
+
+/// `OPQm` or `OPQm_d`.
+#[derive(Debug, Clone, Copy)]
+struct Rotation {
+    subquantizers: u64,
+    output: Option<u64>,
+}
+
+impl Parts {
+    fn parse(factory_string: &str) -> Result<Self> {
+        let refuse = |what: String| refused(factory_string, format!("{what}; this version builds {SUPPORTED}"));
+        let mut texts: Vec<&str> = factory_string.split(',').collect();
+        let text = texts.pop().unwrap_or_default();
+        let encoding = parse_encoding(text).ok_or_else(|| refuse(format!("'{text}' is not understood")))?;
+        let nlist = texts
+            .pop()
+            .map(|text| parse_nlist(text).ok_or_else(|| refuse(format!("'{text}' is not IVFn with n of at least 1"))));
+        let nlist = nlist.transpose()?;
+        let rotation = texts
+            .pop()
+            .map(|text| parse_rotation(text).ok_or_else(|| refuse(format!("'{text}' is not OPQm or OPQm_d"))));
+        let rotation = rotation.transpose()?;
+        let is_supported = texts.is_empty() && (rotation.is_none() || matches!(encoding, Encoding::Pq { .. }));
+        if is_supported {
+            Ok(Self { rotation, nlist, encoding })
+        } else {
+            Err(refuse("this combination is not supported".to_owned()))
+        }
+    }
+}
+
+fn refused(factory_string: &str, why: String) -> BuildError {
+    BuildError::invalid(format!("factoryString='{factory_string}': {why}"))
+}
+
 fn per_centroid(centroids: u64) -> TrainingRows {
     TrainingRows { needed: centroids, wanted: centroids * WANTED_PER_CENTROID, usable: centroids * USABLE_PER_CENTROID }
 }
@@ -178,12 +199,13 @@ fn parse_nlist(text: &str) -> Option<u64> {
     positive(digits)?.checked_mul(unit).filter(|nlist| *nlist <= MOST_LISTS)
 }
 
-fn parse_rotation(text: &str) -> Option<(u64, Option<u64>)> {
+fn parse_rotation(text: &str) -> Option<Rotation> {
     let digits = text.strip_prefix("OPQ")?;
-    match digits.split_once('_') {
-        None => Some((positive(digits)?, None)),
-        Some((subquantizers, output)) => Some((positive(subquantizers)?, Some(positive(output)?))),
-    }
+    let (subquantizers, output) = match digits.split_once('_') {
+        None => (digits, None),
+        Some((subquantizers, output)) => (subquantizers, Some(positive(output)?)),
+    };
+    Some(Rotation { subquantizers: positive(subquantizers)?, output })
 }
 
 /// Digits only: `u64::from_str` would also take a plus sign.

@@ -43,7 +43,7 @@ mod vectors;
 mod whole_build_tests;
 mod workers;
 
-pub use build_context::{abandon, start_build};
+pub use build_context::{abandon, check_build, start_build};
 pub use error::{BuildError, ErrorKind, Result};
 pub use fault::{Fault, raise};
 pub use publish::publish;

@@ -134,7 +134,7 @@ fn put_in_place(
         let text = format!("it has {found:?} bytes instead of {}", merged.bytes);
         return Err(BuildError::corrupt(&merged.uri, text));
     }
-    refuse_finished_output(context, storages)?;
+    refuse_finished_output(&context.spec, &context.output, storages)?;
     let success = context.published(SUCCESS_NAME);
     storage.delete(&success)?;
     storage.delete(manifest)?;

@@ -69,7 +69,7 @@ pub(crate) struct IndexSpec {
 }
 
 impl IndexSpec {
-    /// Reads alternating keys and values; the error names the key, the value and what is allowed.
+    /// Reads keys and values; the error names the key, the value and what is allowed. The dimension is 0 when absent.
     pub(crate) fn from_pairs(pairs: &[(String, String)]) -> Result<Self> {
         let mut spec = Self {
             dimension: 0,
@@ -85,9 +85,6 @@ impl IndexSpec {
         };
         for (key, value) in pairs {
             spec.set(key, value.trim())?;
-        }
-        if spec.dimension == 0 {
-            return Err(BuildError::invalid("dimension is missing"));
         }
         Ok(spec)
     }

@@ -5,7 +5,7 @@ use faiss_indexer_storage::{CreateMode, Storage};
 use crate::error::ErrorKind;
 use crate::stage::{RejectedRow, StageKind};
 use crate::test_builds::{Built, OUTPUT, Rows, TestBuild};
-use crate::{abandon, plan_training, start_build};
+use crate::{abandon, check_build, plan_training, start_build};
 
 const FAMILY: (&str, &str) = ("factoryString", "IVF4,PQ2np");
 
@@ -294,4 +294,25 @@ fn a_spec_that_cannot_be_built_writes_nothing() {
         assert_eq!(started(&build, 100, &[spec]).unwrap_err().kind(), ErrorKind::InvalidSpec);
         assert_eq!(build.published(), Vec::<String>::new());
     }
+}
+
+#[test]
+fn what_needs_no_dimension_is_checked_before_it_is_known() {
+    let build = TestBuild::new();
+    let check = |key: &str, value: &str| check_build(&[(key.into(), value.into())], OUTPUT, &build.storages);
+    check("factoryString", "PQ48").unwrap();
+    for (key, value) in [("factoryString", "PQ"), ("metric", "euclid"), ("factory", "Flat")] {
+        assert_eq!(check(key, value).unwrap_err().kind(), ErrorKind::InvalidSpec, "{key}");
+    }
+    assert_eq!(build.published(), Vec::<String>::new());
+    build.run(&[FAMILY], &Rows::new(1_000, 8).partitions(1)).unwrap();
+    assert_eq!(check("factoryString", "Flat").unwrap_err().kind(), ErrorKind::AlreadyExists);
+    check("overwrite", "true").unwrap();
+}
+
+#[test]
+fn a_build_without_its_dimension_does_not_start() {
+    let build = TestBuild::new();
+    assert_eq!(start_build(&[], OUTPUT, &build.storages).unwrap_err().kind(), ErrorKind::InvalidSpec);
+    assert_eq!(build.published(), Vec::<String>::new());
 }

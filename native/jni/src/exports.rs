@@ -25,6 +25,7 @@ macro_rules! guarded {
 /// The table that `JNI_OnLoad` registers.
 pub(crate) const METHODS: &[NativeMethod] = &[
     guarded! { static fn build_info() -> JString },
+    guarded! { static fn check_build(spec: JString[], output: JString, files: JObject) -> void },
     guarded! { static fn start_build(spec: JString[], output: JString, files: JObject) -> JString },
     guarded! { static fn plan_training(build: JString, receipts: JString[]) -> JString[] },
     guarded! {
@@ -53,6 +54,18 @@ pub(crate) const METHODS: &[NativeMethod] = &[
 
 fn build_info<'local>(env: &mut Env<'local>, _class: JClass<'local>) -> Result<JString<'local>> {
     Ok(env.new_string(core::build_info())?)
+}
+
+fn check_build<'local>(
+    env: &mut Env<'local>,
+    _class: JClass<'local>,
+    spec: Strings<'local>,
+    output: JString<'local>,
+    files: JObject<'local>,
+) -> Result<()> {
+    let spec = pairs(env, &spec, "spec")?;
+    let output = text(env, &output, "output")?;
+    Ok(core::check_build(&spec, &output, &storages(env, &files)?)?)
 }
 
 fn start_build<'local>(

@@ -25,6 +25,9 @@ public final class NativeBridge {
     /** Name and version of the library, then in brackets those of Faiss. */
     public static native String buildInfo();
 
+    /** Checks all of the spec and the output directory that can be checked without the dimension; writes nothing. */
+    public static native void checkBuild(String[] spec, String output, Object files);
+
     /** Checks the spec and the output directory and makes room for the build's files. Returns the build. */
     public static native String startBuild(String[] spec, String output, Object files);
 

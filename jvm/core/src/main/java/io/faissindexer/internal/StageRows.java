@@ -19,22 +19,18 @@ public final class StageRows implements RowSink {
 
     @Override
     public void add(long id, float[] embedding) {
-        if (embedding.length != dimension) {
-            stage.reject(NativeBridge.WRONG_DIMENSION, id, embedding.length);
-            return;
+        if (isOfDimension(id, embedding.length)) {
+            batch.put(id, embedding);
+            flushWhenFull();
         }
-        batch.put(id, embedding);
-        flushWhenFull();
     }
 
     @Override
     public void add(long id, double[] embedding) {
-        if (embedding.length != dimension) {
-            stage.reject(NativeBridge.WRONG_DIMENSION, id, embedding.length);
-            return;
+        if (isOfDimension(id, embedding.length)) {
+            batch.put(id, embedding);
+            flushWhenFull();
         }
-        batch.put(id, embedding);
-        flushWhenFull();
     }
 
     @Override
@@ -58,6 +54,13 @@ public final class StageRows implements RowSink {
             stage.append(batch);
             batch.clear();
         }
+    }
+
+    private boolean isOfDimension(long id, int components) {
+        if (components != dimension) {
+            stage.reject(NativeBridge.WRONG_DIMENSION, id, components);
+        }
+        return components == dimension;
     }
 
     private void flushWhenFull() {

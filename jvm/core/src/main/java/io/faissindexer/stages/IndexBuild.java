@@ -44,8 +44,9 @@ public final class IndexBuild {
      */
     public IndexReceipt run(IndexSpec spec, String outputDirectory) {
         NativeLibrary.load();
-        IndexSpec complete = withDimension(spec);
         try (FileSystemHook files = engine.files().open()) {
+            NativeBridge.checkBuild(pairs(spec), outputDirectory, files);
+            IndexSpec complete = withDimension(spec);
             String build = NativeBridge.startBuild(pairs(complete), outputDirectory, files);
             NativeLogs.deliver();
             try {

@@ -158,8 +158,7 @@ class LocalSparkTest {
 
 object LocalSparkTest {
   private val Rows = new Embeddings(3000, 16)
-  /** With the dimension, so that no row has to be looked at before the output is. */
-  private val Spec = IndexSpec.builder().factoryString("OPQ8,IVF16,PQ8np").dimension(16).build()
+  private val Spec = IndexSpec.builder().factoryString("OPQ8,IVF16,PQ8np").build()
 
   def waitFor(what: String)(condition: => Boolean): Unit = {
     val limit = System.nanoTime() + 120L * 1000 * 1000 * 1000
