@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::{BuildError, ErrorKind, Result};
 
-/// Shared by a stage and whoever may cancel it. Work checks it at least every 200 ms.
+/// Shared by a stage and whoever may cancel it. Work checks it at least every 200 ms, but for three steps that cannot
+/// be interrupted: sorting a full run, one singular value decomposition of OPQ, and ordering the centroids of one
+/// sub-quantizer, about two seconds at most.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Cancellation(Arc<AtomicBool>);
 

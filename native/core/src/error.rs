@@ -9,7 +9,7 @@ use faiss_indexer_storage::StorageError;
 pub enum ErrorKind {
     /// The spec, an argument or a combination of them cannot be built.
     InvalidSpec = 1,
-    /// The input holds rows that the policy `badRows=fail` refuses.
+    /// The input holds rows that the policy `badRows=fail` refuses, or is not the same in every stage.
     BadRows = 2,
     /// There are fewer usable rows than the family needs for training.
     TooFewRows = 3,

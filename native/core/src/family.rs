@@ -10,7 +10,8 @@ const SUBQUANTIZER_CENTROIDS: u64 = 256;
 const WANTED_PER_CENTROID: u64 = 39;
 /// Faiss drops training rows beyond this many per centroid (Clustering.h, max_points_per_centroid).
 const USABLE_PER_CENTROID: u64 = 256;
-/// Rows beyond which a scalar quantizer's ranges do not get better (IndexScalarQuantizer.cpp).
+/// What Faiss trains the ranges of an inverted file's scalar quantizer on (IndexScalarQuantizer.cpp); we keep to it
+/// without lists too.
 const USABLE_FOR_RANGES: u64 = 100_000;
 
 /// How the rows of all shards become one index.
@@ -29,7 +30,7 @@ pub(crate) struct TrainingRows {
     pub(crate) needed: u64,
     /// Fewer give a worse index.
     pub(crate) wanted: u64,
-    /// More change nothing.
+    /// More are not read.
     pub(crate) usable: u64,
 }
 
@@ -54,11 +55,11 @@ impl Family {
         let refuse = |why: String| refused(factory_string, why);
         let Parts { rotation, nlist, encoding } = Parts::parse(factory_string)?;
         let encoded_dimension = rotation.and_then(|rotation| rotation.output).unwrap_or(dimension);
-        if let Some(Rotation { subquantizers, .. }) = rotation {
-            check_divides(&format!("OPQ{subquantizers}"), subquantizers, encoded_dimension).map_err(&refuse)?;
-        }
         if encoded_dimension > dimension {
             return Err(refuse(format!("OPQ cannot turn {dimension} dimensions into {encoded_dimension}")));
+        }
+        if let Some(Rotation { subquantizers, .. }) = rotation {
+            check_divides(&format!("OPQ{subquantizers}"), subquantizers, encoded_dimension).map_err(&refuse)?;
         }
         if let Encoding::Pq { subquantizers } = encoding {
             check_divides(&format!("PQ{subquantizers}"), subquantizers, encoded_dimension).map_err(&refuse)?;
@@ -218,7 +219,7 @@ fn check_divides(part: &str, subquantizers: u64, dimension: u64) -> std::result:
     if dimension.is_multiple_of(subquantizers) {
         return Ok(());
     }
-    let below = (1..subquantizers).rev().find(|m| dimension.is_multiple_of(*m));
+    let below = (1..subquantizers.min(dimension + 1)).rev().find(|m| dimension.is_multiple_of(*m));
     let above = (subquantizers..=dimension).find(|m| dimension.is_multiple_of(*m));
     let fits: Vec<String> = below.into_iter().chain(above).map(|m| m.to_string()).collect();
     Err(format!(
@@ -259,6 +260,7 @@ mod tests {
             ("PQ0", "'PQ0'"),
             ("PQ+8", "'PQ+8'"),
             ("PQ48", "multiple of 48"),
+            ("PQ1000000000000", "multiple of 1000000000000"),
             ("IVF0,Flat", "'IVF0'"),
             ("IVF4096", "'IVF4096'"),
             ("OPQ7,IVF4,PQ10", "multiple of 7"),

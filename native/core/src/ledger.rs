@@ -18,6 +18,7 @@ pub(crate) enum BadRow {
     NullComponent,
     WrongDimension,
     NotFinite,
+    TooLarge,
     ZeroNorm,
 }
 
@@ -29,6 +30,7 @@ impl BadRow {
             Self::NullComponent => "with a null inside the embedding",
             Self::WrongDimension => "of the wrong dimension",
             Self::NotFinite => "with NaN or an infinite number",
+            Self::TooLarge => "too large for distances in single precision",
             Self::ZeroNorm => "of length zero, which cosine cannot scale",
         }
     }
@@ -64,6 +66,10 @@ impl Ledger {
 
     pub(crate) fn rows(&self) -> u64 {
         self.0.values().map(|entry| entry.rows).sum()
+    }
+
+    pub(crate) fn rows_of(&self, kind: BadRow) -> u64 {
+        self.0.get(&kind).map_or(0, |entry| entry.rows)
     }
 
     /// The bad rows in words, for a message.

@@ -1,6 +1,7 @@
 //! The merge stage: all runs become one index file, read and written as streams.
 //!
-//! Memory does not depend on rows or shards: one size per list, and a share of [`BUFFER_BYTES`] per open section.
+//! Memory does not depend on rows, nor on shards up to 1,024 runs: one size per list, and a share of [`BUFFER_BYTES`]
+//! per open section. Each run beyond that adds 64 KiB.
 
 use faiss_indexer_storage::{CreateMode, SequentialWrite, Storages};
 use log::info;
@@ -35,7 +36,6 @@ pub(crate) fn merge(
     let runs = open_runs(receipts, &trained, storages)?;
     let encoded: u64 = receipts.shards.iter().map(|shard| shard.rows).sum();
     refuse_changed_input(context, encoded)?;
-    progress.set_total(encoded);
     info!("merging {encoded} rows in {} runs", runs.sections.len());
 
     let mut sizes = runs.total_sizes()?;
@@ -43,11 +43,8 @@ pub(crate) fn merge(
     let duplicates = if policy == DuplicateIds::Allow {
         Duplicates::default()
     } else {
-        find_duplicates(runs.all_ids()?, cancellation)?
+        find_duplicates(runs.all_ids()?, policy, cancellation)?
     };
-    if policy == DuplicateIds::Fail {
-        duplicates.refuse()?;
-    }
     if !duplicates.is_empty() {
         runs.keep_first(&duplicates, &mut sizes, cancellation)?;
     }

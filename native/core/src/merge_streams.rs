@@ -26,25 +26,34 @@ impl IdMerge {
     }
 
     pub(crate) fn next(&mut self) -> Result<Option<i64>> {
-        Ok(self.next_with_run()?.map(|(id, _)| id))
+        let Some((id, run)) = self.pop() else { return Ok(None) };
+        self.pull(run)?;
+        Ok(Some(id))
     }
 
-    fn next_with_run(&mut self) -> Result<Option<(i64, usize)>> {
-        let Some(Reverse((id, run))) = self.next.pop() else { return Ok(None) };
-        self.pull(run)?;
-        Ok(Some((id, run)))
+    /// The smallest id and its run, which then waits for [`IdMerge::pull`].
+    fn pop(&mut self) -> Option<(i64, usize)> {
+        self.next.pop().map(|Reverse(smallest)| smallest)
     }
 
     fn peek(&self) -> Option<i64> {
         self.next.peek().map(|Reverse((id, _))| *id)
     }
 
+    /// Lets the next id of `run` in, if its list has one.
     fn pull(&mut self, run: usize) -> Result<()> {
-        if self.left[run] > 0 {
-            self.left[run] -= 1;
-            self.next.push(Reverse((self.runs[run].take_id()?, run)));
+        if let Some(id) = self.take(run)? {
+            self.next.push(Reverse((id, run)));
         }
         Ok(())
+    }
+
+    fn take(&mut self, run: usize) -> Result<Option<i64>> {
+        if self.left[run] == 0 {
+            return Ok(None);
+        }
+        self.left[run] -= 1;
+        self.runs[run].take_id().map(Some)
     }
 }
 
@@ -53,15 +62,17 @@ pub(crate) struct CodeMerge {
     ids: IdMerge,
     codes: Vec<SectionReader>,
     code_size: usize,
+    /// Runs whose next row has the id `tied_id`, with that row's code. Within a run, rows of one id are in the order
+    /// of their codes already.
+    tied: Vec<(Vec<u8>, usize)>,
+    tied_id: i64,
     code: Vec<u8>,
-    same_id: Vec<Vec<u8>>,
-    same: i64,
 }
 
 impl CodeMerge {
     /// Over readers of the ids and the codes of the same runs.
     pub(crate) fn new(ids: Vec<SectionReader>, codes: Vec<SectionReader>, code_size: usize) -> Self {
-        Self { ids: IdMerge::new(ids), codes, code_size, code: Vec::new(), same_id: Vec::new(), same: 0 }
+        Self { ids: IdMerge::new(ids), codes, code_size, tied: Vec::new(), tied_id: 0, code: Vec::new() }
     }
 
     pub(crate) fn begin_list(&mut self, sizes: &[u64]) -> Result<()> {
@@ -69,27 +80,34 @@ impl CodeMerge {
     }
 
     pub(crate) fn next(&mut self) -> Result<Option<(i64, &[u8])>> {
-        if self.same_id.is_empty() {
-            let Some((id, run)) = self.ids.next_with_run()? else { return Ok(None) };
+        if self.tied.is_empty() {
+            let Some((id, run)) = self.ids.pop() else { return Ok(None) };
             if self.ids.peek() != Some(id) {
+                self.ids.pull(run)?;
                 return Ok(Some((id, self.codes[run].take(self.code_size)?)));
             }
-            self.collect_same(id, run)?;
-        }
-        self.code = self.same_id.pop().unwrap_or_default();
-        Ok(Some((self.same, &self.code)))
-    }
-
-    /// Rows of one id may come from several runs, whose order means nothing: their codes decide.
-    fn collect_same(&mut self, id: i64, run: usize) -> Result<()> {
-        self.same = id;
-        self.same_id.push(self.codes[run].take(self.code_size)?.to_vec());
-        while self.ids.peek() == Some(id) {
-            if let Some((_, run)) = self.ids.next_with_run()? {
-                self.same_id.push(self.codes[run].take(self.code_size)?.to_vec());
+            self.tied_id = id;
+            self.tie(run)?;
+            while self.ids.peek() == Some(id) {
+                if let Some((_, run)) = self.ids.pop() {
+                    self.tie(run)?;
+                }
             }
         }
-        self.same_id.sort_unstable_by(|one, other| other.cmp(one));
+        let smallest = (0..self.tied.len()).min_by(|a, b| self.tied[*a].0.cmp(&self.tied[*b].0)).unwrap_or_default();
+        let (code, run) = self.tied.swap_remove(smallest);
+        self.code = code;
+        match self.ids.take(run)? {
+            Some(id) if id == self.tied_id => self.tie(run)?,
+            Some(id) => self.ids.next.push(Reverse((id, run))),
+            None => (),
+        }
+        Ok(Some((self.tied_id, &self.code)))
+    }
+
+    fn tie(&mut self, run: usize) -> Result<()> {
+        let code = self.codes[run].take(self.code_size)?.to_vec();
+        self.tied.push((code, run));
         Ok(())
     }
 }

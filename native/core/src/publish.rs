@@ -119,7 +119,9 @@ pub fn publish(build: &str, receipts: &[String], storages: &Storages) -> Result<
     Ok(pairs)
 }
 
-/// `_SUCCESS` goes first and comes back last, so it never stands beside a file that it does not describe.
+/// `_SUCCESS` goes first and comes back last, so it never stands beside a file that it does not describe. Builds into
+/// one output must not overlap; one that finds its files gone or another index in place gives up before it touches
+/// what is published.
 fn put_in_place(
     context: &BuildContext,
     merged: &MergeReceipt,
@@ -129,17 +131,14 @@ fn put_in_place(
     storages: &Storages,
 ) -> Result<()> {
     let storage = storages.resolve(&context.output)?;
-    let found = storage.stat(&merged.uri)?.map(|status| status.length);
-    if found != Some(merged.bytes) {
-        let text = format!("it has {found:?} bytes instead of {}", merged.bytes);
-        return Err(BuildError::corrupt(&merged.uri, text));
-    }
     refuse_finished_output(&context.spec, &context.output, storages)?;
+    check_length(storage.as_ref(), &merged.uri, merged.bytes)?;
     let success = context.published(SUCCESS_NAME);
     storage.delete(&success)?;
     storage.delete(manifest)?;
     storage.rename(&merged.uri, index)?;
     put(storage.as_ref(), manifest, content.as_bytes(), CreateMode::Overwrite)?;
+    check_length(storage.as_ref(), index, merged.bytes)?;
     put(storage.as_ref(), &success, b"", CreateMode::New)?;
 
     // The index is published; what is left behind costs space only.
@@ -147,6 +146,14 @@ fn put_in_place(
         warn!("temporary files are left behind: {error}");
     }
     Ok(())
+}
+
+fn check_length(storage: &dyn Storage, uri: &str, bytes: u64) -> Result<()> {
+    match storage.stat(uri)?.map(|status| status.length) {
+        Some(found) if found == bytes => Ok(()),
+        Some(found) => Err(BuildError::corrupt(uri, format!("it has {found} bytes instead of {bytes}"))),
+        None => Err(BuildError::new(ErrorKind::NotFound, format!("{uri} is gone; has another build published here?"))),
+    }
 }
 
 fn put(storage: &dyn Storage, uri: &str, content: &[u8], mode: CreateMode) -> Result<()> {

@@ -15,6 +15,7 @@ use std::rc::Rc;
 
 use faiss_indexer_storage::{CreateMode, RandomRead, Storages};
 
+use crate::cancellation::Cancellation;
 use crate::error::{BuildError, ErrorKind, Result};
 use crate::numbers::{to_u64, to_usize};
 use crate::receipts::{RunFile, SectionChecksums};
@@ -58,7 +59,10 @@ pub(crate) fn write_run(
     layout: &RunLayout,
     rows: &impl SortedRows,
     storages: &Storages,
+    cancellation: &Cancellation,
 ) -> Result<RunFile> {
+    // A task that was given up must not make the directory of a build that is over.
+    cancellation.check()?;
     let mut file = storages.resolve(&uri)?.create(&uri, CreateMode::New)?;
     let sizes = rows.list_sizes();
     let count = sizes.iter().map(|size| u64::from(*size)).sum();
@@ -76,6 +80,7 @@ pub(crate) fn write_run(
         for piece in pieces {
             buffer.extend_from_slice(piece);
             if buffer.len() >= WRITE_BYTES {
+                cancellation.check()?;
                 write(&mut buffer)?;
             }
         }

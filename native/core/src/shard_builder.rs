@@ -50,7 +50,9 @@ impl ShardBuilder {
             nlist: shape.nlist.max(1),
             code_size: shape.code_size,
         };
-        let most_rows = context.spec.memory_limit / 2 / (shape.code_size + BYTES_BESIDE_CODE);
+        let waiting = to_u64(workers.count() * trained.encoder.block_rows()) * shape.dimension * 4;
+        let for_rows = (context.spec.memory_limit / 2).saturating_sub(waiting);
+        let most_rows = for_rows / (shape.code_size + BYTES_BESIDE_CODE);
         let most_rows = to_usize(most_rows.clamp(1024, u64::from(u32::MAX)))?;
         Ok(Self {
             dimension: to_usize(context.spec.dimension)?,
@@ -83,8 +85,11 @@ impl ShardBuilder {
             waiting_vectors.extend_from_slice(row);
             Ok(())
         })?;
-        if self.waiting_ids.len() >= self.workers.count() * self.trained.encoder.block_rows() {
-            self.encode_waiting(cancellation, progress)?;
+        // Whole blocks only: the encoder pads others, which costs as much as rows do.
+        let block = self.trained.encoder.block_rows();
+        if self.waiting_ids.len() >= self.workers.count() * block {
+            let whole = self.waiting_ids.len() / block * block;
+            self.encode_waiting(whole, cancellation, progress)?;
         }
         Ok(())
     }
@@ -94,9 +99,9 @@ impl ShardBuilder {
     }
 
     pub(crate) fn finish(mut self, cancellation: &Cancellation, progress: &Progress) -> Result<ShardReceipt> {
-        self.encode_waiting(cancellation, progress)?;
+        self.encode_waiting(self.waiting_ids.len(), cancellation, progress)?;
         if !self.rows.ids.is_empty() {
-            self.write_run(progress)?;
+            self.write_run(cancellation, progress)?;
         }
         Ok(ShardReceipt {
             partition: self.partition,
@@ -108,18 +113,16 @@ impl ShardBuilder {
         })
     }
 
-    fn encode_waiting(&mut self, cancellation: &Cancellation, progress: &Progress) -> Result<()> {
+    fn encode_waiting(&mut self, count: usize, cancellation: &Cancellation, progress: &Progress) -> Result<()> {
         let encoder = Arc::clone(&self.trained.encoder);
         let block = encoder.block_rows();
-        let count = self.waiting_ids.len();
         if !self.rows.ids.is_empty() && self.rows.ids.len() + count > self.most_rows {
-            self.write_run(progress)?;
+            self.write_run(cancellation, progress)?;
         }
         let mut lists = vec![0; count];
         let begin = self.rows.codes.len();
         self.rows.codes.resize(begin + count * self.rows.code_size, 0);
-        let pieces: Vec<_> = self
-            .waiting_vectors
+        let pieces: Vec<_> = self.waiting_vectors[..count * self.dimension]
             .chunks(block * self.dimension)
             .zip(lists.chunks_mut(block))
             .zip(self.rows.codes[begin..].chunks_mut(block * self.rows.code_size))
@@ -135,16 +138,16 @@ impl ShardBuilder {
                 BuildError::new(ErrorKind::Faiss, message)
             })?);
         }
-        self.rows.ids.append(&mut self.waiting_ids);
-        self.waiting_vectors.clear();
+        self.rows.ids.extend(self.waiting_ids.drain(..count));
+        self.waiting_vectors.drain(..count * self.dimension);
         progress.add_rows(to_u64(count));
         Ok(())
     }
 
-    fn write_run(&mut self, progress: &Progress) -> Result<()> {
+    fn write_run(&mut self, cancellation: &Cancellation, progress: &Progress) -> Result<()> {
         let uri = self.context.attempt_file(&format!("shard-{:05}-run-{}", self.partition, self.runs.len()));
         self.rows.sort();
-        let run = write_run(uri, &self.layout, &self.rows, &self.storages)?;
+        let run = write_run(uri, &self.layout, &self.rows, &self.storages, cancellation)?;
         progress.add_bytes(run.bytes);
         self.runs.push(run);
         self.rows.clear();

@@ -104,8 +104,6 @@ pub enum RejectedRow {
 pub struct ProgressReport {
     /// Rows done.
     pub rows: u64,
-    /// Rows in total, or 0 when unknown.
-    pub total_rows: u64,
     /// Bytes written.
     pub bytes: u64,
 }
@@ -146,7 +144,8 @@ impl Stage {
         let dimension = to_usize(context.spec.dimension)?;
         let threads = context.spec.threads.map_or(Ok(threads), to_usize)?.max(1);
         let receipts = Receipts::parse(&receipts)?;
-        let workers = Workers::new(if kind == StageKind::Sample { 1 } else { threads }, kind.name())?;
+        let workers =
+            Workers::new(if matches!(kind, StageKind::Train | StageKind::Encode) { threads } else { 1 }, kind.name())?;
         let task = match kind {
             StageKind::Sample => Task::Sample(Box::new(Sampler::open(context, partition, storages)?)),
             StageKind::Encode => {
@@ -235,12 +234,8 @@ impl Stage {
     /// How far the task is; callable while another thread works.
     #[must_use]
     pub fn progress(&self) -> ProgressReport {
-        let Progress { rows, total_rows, bytes } = &self.progress;
-        ProgressReport {
-            rows: rows.load(Ordering::Relaxed),
-            total_rows: total_rows.load(Ordering::Relaxed),
-            bytes: bytes.load(Ordering::Relaxed),
-        }
+        let Progress { rows, bytes } = &self.progress;
+        ProgressReport { rows: rows.load(Ordering::Relaxed), bytes: bytes.load(Ordering::Relaxed) }
     }
 
     /// Makes the working call, or the next one, fail with [`ErrorKind::Cancelled`].
@@ -288,7 +283,6 @@ impl fmt::Debug for Stage {
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
     rows: AtomicU64,
-    total_rows: AtomicU64,
     bytes: AtomicU64,
 }
 
@@ -299,9 +293,5 @@ impl Progress {
 
     pub(crate) fn add_bytes(&self, bytes: u64) {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    pub(crate) fn set_total(&self, rows: u64) {
-        self.total_rows.store(rows, Ordering::Relaxed);
     }
 }

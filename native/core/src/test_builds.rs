@@ -83,6 +83,14 @@ pub(crate) struct Built {
     pub(crate) pairs: Vec<(String, String)>,
 }
 
+/// A build that waits to be published.
+#[derive(Debug)]
+pub(crate) struct Merged {
+    pub(crate) build: String,
+    pub(crate) receipts: Vec<String>,
+    trained: Vec<u8>,
+}
+
 impl TestBuild {
     pub(crate) fn new() -> Self {
         let memory = MemoryStorage::default();
@@ -91,6 +99,13 @@ impl TestBuild {
     }
 
     pub(crate) fn run(&self, spec: &[(&str, &str)], partitions: &[Rows]) -> Result<Built> {
+        let Merged { build, receipts, trained } = self.merged(spec, partitions)?;
+        let pairs = publish(&build, &receipts, &self.storages)?;
+        Ok(Built { index: self.read(&format!("{OUTPUT}/faiss.index")), trained, pairs })
+    }
+
+    /// Everything but publishing.
+    pub(crate) fn merged(&self, spec: &[(&str, &str)], partitions: &[Rows]) -> Result<Merged> {
         let mut pairs = vec![("dimension".to_owned(), partitions[0].dimension.to_string())];
         pairs.extend(spec.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
         let mut build = start_build(&pairs, OUTPUT, &self.storages)?;
@@ -108,9 +123,7 @@ impl TestBuild {
         let shards = self.every(StageKind::Encode, &build, std::slice::from_ref(&trained), partitions)?;
         let for_merge = [vec![trained], shards].concat();
         let merged = self.task(StageKind::Merge, &build, &for_merge, 0, None)?;
-        let all = [samples, for_merge, vec![merged]].concat();
-        let pairs = publish(&build, &all, &self.storages)?;
-        Ok(Built { index: self.read(&format!("{OUTPUT}/faiss.index")), trained: trained_bytes, pairs })
+        Ok(Merged { build, receipts: [samples, for_merge, vec![merged]].concat(), trained: trained_bytes })
     }
 
     pub(crate) fn every(

@@ -137,20 +137,19 @@ fn read_sample(
     storages: &Storages,
     cancellation: &Cancellation,
 ) -> Result<Vec<f32>> {
+    let wanted = to_usize(wanted)?;
     let mut rows = Vec::new();
     for (number, file) in (0..).zip(files) {
+        cancellation.check()?;
         let (seed, ids) = (context.spec.seed, read_ids(context, file, storages)?);
         rows.extend((0..).zip(ids).map(|(row, id)| SampledRow { hash: row_hash(id, seed), id, file: number, row }));
+        if rows.len() / 2 > wanted {
+            keep_smallest_hashes(&mut rows, wanted);
+        }
     }
-    rows.sort_unstable();
-    let wanted = to_usize(wanted)?.min(rows.len());
-    // Rows that share an id share the hash, and which of them comes first is chance: they train together or not at all.
-    let mut cut = wanted;
-    while cut > 0 && cut < rows.len() && rows[cut - 1].hash == rows[cut].hash {
-        cut -= 1;
-    }
-    rows.truncate(cut);
+    keep_smallest_hashes(&mut rows, wanted);
 
+    rows.sort_unstable();
     let dimension = to_usize(context.spec.dimension)?;
     let mut places: Vec<usize> = (0..rows.len()).collect();
     places.sort_unstable_by_key(|place| rows[*place].id);
@@ -171,6 +170,17 @@ fn read_sample(
     }
     order_rows_of_equal_ids(&places.iter().map(|place| rows[*place].id).collect::<Vec<_>>(), dimension, &mut vectors);
     Ok(vectors)
+}
+
+/// Keeps the `wanted` rows with the smallest hashes, and all rows of the last one's hash: rows that share an id share
+/// the hash, and which of them comes first is chance.
+fn keep_smallest_hashes(rows: &mut Vec<SampledRow>, wanted: usize) {
+    if wanted == 0 || rows.len() <= wanted {
+        rows.truncate(if wanted == 0 { 0 } else { rows.len() });
+        return;
+    }
+    let last = rows.select_nth_unstable(wanted - 1).1.hash;
+    rows.retain(|row| row.hash <= last);
 }
 
 fn read_ids(context: &BuildContext, file: &SampleFile, storages: &Storages) -> Result<Vec<i64>> {

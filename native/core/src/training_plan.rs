@@ -5,7 +5,7 @@ use log::warn;
 use crate::build_context::BuildContext;
 use crate::error::{BuildError, ErrorKind, Result};
 use crate::family::Family;
-use crate::ledger::Ledger;
+use crate::ledger::{BadRow, Ledger};
 use crate::receipts::{Receipts, SampleReceipt, to_json};
 use crate::spec::BadRows;
 
@@ -42,6 +42,7 @@ pub fn plan_training(build: &str, receipts: &[String]) -> Result<TrainingDecisio
     if rows == 0 {
         return Err(BuildError::new(ErrorKind::TooFewRows, "the input has no rows that an index can hold"));
     }
+    refuse_unusual_dimension(&ledger, rows, context.spec.dimension)?;
     context.good_rows = Some(rows);
 
     if context.factory_string.is_none() {
@@ -62,6 +63,17 @@ pub fn plan_training(build: &str, receipts: &[String]) -> Result<TrainingDecisio
         notes.append(&mut final_notes);
     }
     Ok(TrainingDecision { build: to_json(&context)?, resample, notes })
+}
+
+/// The dimension may have been taken from the first row. Skipping most rows because that one was unusual is never
+/// what was meant.
+fn refuse_unusual_dimension(ledger: &Ledger, good_rows: u64, dimension: u64) -> Result<()> {
+    let others = ledger.rows_of(BadRow::WrongDimension);
+    if others <= good_rows {
+        return Ok(());
+    }
+    let message = format!("dimension={dimension} fits {good_rows} rows only, and {others} rows have another dimension");
+    Err(BuildError::new(ErrorKind::BadRows, message))
 }
 
 pub(crate) fn total_ledger(samples: &[SampleReceipt]) -> Ledger {
@@ -90,7 +102,7 @@ fn training_rows(context: &BuildContext, family: &Family, rows: u64, notes: &mut
             "raised the training sample from {asked} to {chosen} of {rows} rows, which {factory_string} wants"
         ));
     } else if chosen < asked {
-        notes.push(format!("capped the training sample at {chosen} rows: {factory_string} can use no more"));
+        notes.push(format!("capped the training sample at {chosen} rows, all that {factory_string} trains on"));
     }
     if chosen < limits.wanted {
         let wanted = limits.wanted;

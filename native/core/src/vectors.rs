@@ -33,7 +33,11 @@ impl RowFilter {
             if !row.iter().all(|component| component.is_finite()) {
                 self.ledger.record(BadRow::NotFinite, Some(*id), None);
             } else if self.metric != Metric::Cosine {
-                keep(*id, row)?;
+                if squared_norm(row) > MOST_SQUARED_NORM {
+                    self.ledger.record(BadRow::TooLarge, Some(*id), None);
+                } else {
+                    keep(*id, row)?;
+                }
             } else if self.scale(row) {
                 keep(*id, &self.scaled)?;
             } else {
@@ -53,7 +57,7 @@ impl RowFilter {
 
     /// Sums in double precision, in order: the result depends on the row alone, not on the CPU.
     fn scale(&mut self, row: &[f32]) -> bool {
-        let norm = row.iter().map(|component| f64::from(*component).powi(2)).sum::<f64>().sqrt();
+        let norm = squared_norm(row).sqrt();
         if norm == 0.0 {
             return false;
         }
@@ -62,6 +66,14 @@ impl RowFilter {
         self.scaled.extend(row.iter().map(|component| (f64::from(*component) / norm) as f32));
         true
     }
+}
+
+/// Two rows of this squared norm are at most `f32::MAX` apart, squared. Beyond it distances overflow, and Faiss then
+/// leaves the list of a row undefined.
+const MOST_SQUARED_NORM: f64 = 3.402_823_466e38 / 4.0;
+
+fn squared_norm(row: &[f32]) -> f64 {
+    row.iter().map(|component| f64::from(*component).powi(2)).sum()
 }
 
 #[cfg(test)]
@@ -85,6 +97,11 @@ mod tests {
     fn rows_that_are_not_finite_are_left_out_and_counted() {
         let vectors = [1.0, 2.0, f32::NAN, 0.0, 0.0, f32::INFINITY, 0.0, 0.0];
         assert_eq!(kept(Metric::L2, &vectors), (vec![1.0, 2.0, 0.0, 0.0], 2));
+    }
+
+    #[test]
+    fn rows_whose_distances_would_overflow_are_left_out_and_counted() {
+        assert_eq!(kept(Metric::L2, &[9e18, 0.0, 1e19, 0.0, f32::MAX, 1.0]), (vec![9e18, 0.0], 2));
     }
 
     #[test]

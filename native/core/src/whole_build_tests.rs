@@ -58,10 +58,53 @@ fn a_finished_index_is_replaced_only_when_asked() {
 fn an_index_published_meanwhile_is_not_replaced() {
     let build = TestBuild::new();
     let rows = Rows::new(1_000, 8).partitions(1);
-    let slow = started(&build, 8, &[FAMILY]).unwrap();
-    build.run(&[FAMILY], &rows).unwrap();
-    assert!(crate::publish(&slow, &[], &build.storages).is_err());
+    let slow = build.merged(&[("factoryString", "Flat")], &rows).unwrap();
+    let fast = build.run(&[FAMILY], &rows).unwrap();
+    let error = crate::publish(&slow.build, &slow.receipts, &build.storages).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AlreadyExists);
     assert_eq!(build.published(), ["_SUCCESS", "faiss.index", "faiss.manifest.json"]);
+    assert!(build.read(&format!("{OUTPUT}/faiss.index")) == fast.index);
+}
+
+#[test]
+fn a_build_whose_files_are_gone_leaves_the_published_index_alone() {
+    let build = TestBuild::new();
+    let rows = Rows::new(1_000, 8).partitions(1);
+    let overwrite = ("overwrite", "true");
+    let slow = build.merged(&[("factoryString", "Flat"), overwrite], &rows).unwrap();
+    let fast = build.run(&[FAMILY], &rows).unwrap();
+    let error = crate::publish(&slow.build, &slow.receipts, &build.storages).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert_eq!(build.published(), ["_SUCCESS", "faiss.index", "faiss.manifest.json"]);
+    assert!(build.read(&format!("{OUTPUT}/faiss.index")) == fast.index);
+}
+
+#[test]
+fn a_dimension_that_most_rows_do_not_have_is_refused_even_when_bad_rows_are_skipped() {
+    let build = TestBuild::new();
+    let started = started(&build, 8, &[FAMILY, ("badRows", "skip")]).unwrap();
+    let stage = build.open(StageKind::Sample, &started, &[], 0).unwrap();
+    stage.append(&[1], &[0.5; 8]).unwrap();
+    for id in 2..4 {
+        stage.reject(RejectedRow::WrongDimension { id, dimension: 192 }).unwrap();
+    }
+    let error = plan_training(&started, &[stage.finish().unwrap()]).unwrap_err();
+    assert!(error.to_string().contains("dimension=8") && error.to_string().contains("2 rows"), "{error}");
+}
+
+#[test]
+fn an_id_that_half_of_the_rows_share_does_not_empty_the_sample() {
+    let mut rows = Rows::new(2_000, 8);
+    for id in rows.ids.iter_mut().step_by(2) {
+        *id = -1;
+    }
+    for seed in ["1", "2", "3", "4", "5", "6"] {
+        let build = |partitions| {
+            let spec = [("factoryString", "IVF4,Flat"), ("duplicateIds", "allow"), ("seed", seed)];
+            TestBuild::new().run(&spec, &rows.partitions(partitions)).unwrap()
+        };
+        assert!(build(1).index == build(3).index, "seed {seed}");
+    }
 }
 
 #[test]

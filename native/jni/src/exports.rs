@@ -157,8 +157,7 @@ fn finish<'local>(env: &mut Env<'local>, _class: JClass<'local>, stage: jlong) -
 
 fn progress<'local>(env: &mut Env<'local>, _class: JClass<'local>, stage: jlong) -> Result<JLongArray<'local>> {
     let progress = STAGES.get(stage)?.progress();
-    let values =
-        [progress.rows, progress.total_rows, progress.bytes].map(|value| jlong::try_from(value).unwrap_or(jlong::MAX));
+    let values = [progress.rows, progress.bytes].map(|value| jlong::try_from(value).unwrap_or(jlong::MAX));
     let array = env.new_long_array(values.len())?;
     array.set_region(env, 0, &values)?;
     Ok(array)

@@ -1,5 +1,7 @@
 //! The methods of the Java interface FileSystemHook, called on the JVM thread that is inside a native method.
 
+use std::sync::{Mutex, PoisonError};
+
 use faiss_indexer_storage::{FileStatus, Result, StorageError};
 use jni::errors::Error;
 use jni::objects::{JByteArray, JLongArray, JObject, JObjectArray, JString};
@@ -13,18 +15,20 @@ use crate::hook_failures::storage_error;
 
 const LOCAL_REFERENCES: usize = 16;
 
-/// A Java byte array that outlives a call.
-pub(crate) type JavaBytes = Global<JByteArray<'static>>;
-
 /// A reference to a FileSystemHook.
 #[derive(Debug)]
 pub(crate) struct Hook {
     object: Global<JObject<'static>>,
+    /// Carries the bytes of every stream of this hook: a stage calls it from one thread at a time.
+    transfer: Mutex<Option<Global<JByteArray<'static>>>>,
 }
+
+/// Bytes that one call of a hook moves at most.
+pub(crate) const CHUNK_BYTES: usize = 1 << 20;
 
 impl Hook {
     pub(crate) fn new(env: &Env, object: &JObject) -> jni::errors::Result<Self> {
-        Ok(Self { object: env.new_global_ref(object)? })
+        Ok(Self { object: env.new_global_ref(object)?, transfer: Mutex::new(None) })
     }
 
     pub(crate) fn status(&self, uri: &str) -> Result<Option<FileStatus>> {
@@ -63,25 +67,20 @@ impl Hook {
         })
     }
 
-    /// Fills `bytes` from a position of the file by way of `buffer`, which is at least as long.
-    pub(crate) fn read_fully(
-        &self,
-        uri: &str,
-        stream: jlong,
-        position: u64,
-        buffer: &JavaBytes,
-        bytes: &mut [u8],
-    ) -> Result<()> {
+    /// Fills `bytes`, at most [`CHUNK_BYTES`], from a position of the file.
+    pub(crate) fn read_fully(&self, uri: &str, stream: jlong, position: u64, bytes: &mut [u8]) -> Result<()> {
         self.call("read", uri, |env, hook| {
             let position = jlong::try_from(position).map_err(|_| Error::ParseFailed(position.to_string()))?;
             let length = array_length(bytes.len())?;
-            hook.invoke(
-                env,
-                jni_str!("readFully"),
-                jni_sig!("(JJ[BI)V"),
-                &[JValue::Long(stream), JValue::Long(position), JValue::Object(buffer), JValue::Int(length)],
-            )?;
-            buffer.get_region(env, 0, signed_mut(bytes))
+            hook.with_transfer(env, |env, buffer| {
+                hook.invoke(
+                    env,
+                    jni_str!("readFully"),
+                    jni_sig!("(JJ[BI)V"),
+                    &[JValue::Long(stream), JValue::Long(position), JValue::Object(buffer), JValue::Int(length)],
+                )?;
+                buffer.get_region(env, 0, signed_mut(bytes))
+            })
         })
     }
 
@@ -93,13 +92,15 @@ impl Hook {
         })
     }
 
-    /// Appends `bytes` by way of `buffer`, which is at least as long.
-    pub(crate) fn write(&self, uri: &str, stream: jlong, buffer: &JavaBytes, bytes: &[u8]) -> Result<()> {
+    /// Appends `bytes`, at most [`CHUNK_BYTES`].
+    pub(crate) fn write(&self, uri: &str, stream: jlong, bytes: &[u8]) -> Result<()> {
         self.call("write", uri, |env, hook| {
-            buffer.set_region(env, 0, signed(bytes))?;
             let length = JValue::Int(array_length(bytes.len())?);
-            let arguments = [JValue::Long(stream), JValue::Object(buffer), length];
-            hook.invoke(env, jni_str!("write"), jni_sig!("(J[BI)V"), &arguments)?.v()
+            hook.with_transfer(env, |env, buffer| {
+                buffer.set_region(env, 0, signed(bytes))?;
+                let arguments = [JValue::Long(stream), JValue::Object(buffer), length];
+                hook.invoke(env, jni_str!("write"), jni_sig!("(J[BI)V"), &arguments)?.v()
+            })
         })
     }
 
@@ -135,11 +136,21 @@ impl Hook {
         })
     }
 
-    pub(crate) fn new_bytes(&self, uri: &str, length: usize) -> Result<JavaBytes> {
-        self.call("make a buffer for", uri, |env, _| {
-            let array = env.new_byte_array(length)?;
-            env.new_global_ref(array)
-        })
+    fn with_transfer<'local, T>(
+        &self,
+        env: &mut Env<'local>,
+        work: impl FnOnce(&mut Env<'local>, &JByteArray<'static>) -> jni::errors::Result<T>,
+    ) -> jni::errors::Result<T> {
+        // The array holds nothing between two calls, so one that a panic left behind is as good as any.
+        let mut transfer = self.transfer.lock().unwrap_or_else(PoisonError::into_inner);
+        let buffer = match &mut *transfer {
+            Some(buffer) => buffer,
+            none => {
+                let array = env.new_byte_array(CHUNK_BYTES)?;
+                none.insert(env.new_global_ref(array)?)
+            }
+        };
+        work(env, buffer)
     }
 
     /// A method whose one argument is a string.

@@ -1,4 +1,3 @@
-use std::cell::OnceCell;
 use std::sync::Arc;
 
 use faiss_indexer_storage::{CreateMode, FileStatus, RandomRead, Result, SequentialWrite, Storage, StorageError, join};
@@ -7,10 +6,9 @@ use jni::objects::JObject;
 use jni::sys::jlong;
 use uuid::Uuid;
 
-use crate::hook::{Hook, JavaBytes};
+use crate::hook::{CHUNK_BYTES, Hook};
 
 /// Bytes that cross to Java in one call.
-const CHUNK_BYTES: usize = 1024 * 1024;
 const PARTIAL_PREFIX: &str = ".faiss-indexer-";
 const PARTIAL_SUFFIX: &str = ".partial";
 
@@ -53,13 +51,7 @@ impl Storage for HookStorage {
             Some(found) => found.length,
         };
         let stream = self.hook.open_for_reading(uri)?;
-        Ok(Box::new(HookReader {
-            hook: Arc::clone(&self.hook),
-            stream,
-            length,
-            buffer: OnceCell::new(),
-            uri: uri.to_owned(),
-        }))
+        Ok(Box::new(HookReader { hook: Arc::clone(&self.hook), stream, length, uri: uri.to_owned() }))
     }
 
     fn create(&self, uri: &str, mode: CreateMode) -> Result<Box<dyn SequentialWrite>> {
@@ -78,7 +70,6 @@ impl Storage for HookStorage {
             hook: Arc::clone(&self.hook),
             stream: Some(stream),
             pending: Vec::new(),
-            buffer: None,
             length: 0,
             written,
             uri: uri.to_owned(),
@@ -105,19 +96,7 @@ struct HookReader {
     hook: Arc<Hook>,
     stream: jlong,
     length: u64,
-    buffer: OnceCell<JavaBytes>,
     uri: String,
-}
-
-impl HookReader {
-    fn buffer(&self) -> Result<&JavaBytes> {
-        if let Some(buffer) = self.buffer.get() {
-            return Ok(buffer);
-        }
-        let size = usize::try_from(self.length).map_or(CHUNK_BYTES, |length| length.min(CHUNK_BYTES));
-        let buffer = self.hook.new_bytes(&self.uri, size)?;
-        Ok(self.buffer.get_or_init(|| buffer))
-    }
 }
 
 impl RandomRead for HookReader {
@@ -133,10 +112,9 @@ impl RandomRead for HookReader {
         if end.is_none_or(|end| end > self.length) {
             return Err(StorageError::range_past_end(&self.uri, offset, bytes.len(), self.length));
         }
-        let buffer = self.buffer()?;
         let mut position = offset;
         for chunk in bytes.chunks_mut(CHUNK_BYTES) {
-            self.hook.read_fully(&self.uri, self.stream, position, buffer, chunk)?;
+            self.hook.read_fully(&self.uri, self.stream, position, chunk)?;
             position += length_of(chunk);
         }
         Ok(())
@@ -156,7 +134,6 @@ struct HookWriter {
     /// `None` once it is closed.
     stream: Option<jlong>,
     pending: Vec<u8>,
-    buffer: Option<JavaBytes>,
     length: u64,
     /// The name that the bytes go to before they are finished.
     written: String,
@@ -168,11 +145,7 @@ impl HookWriter {
         let (Some(stream), false) = (self.stream, self.pending.is_empty()) else {
             return Ok(());
         };
-        let buffer = match &mut self.buffer {
-            Some(buffer) => buffer,
-            none => none.insert(self.hook.new_bytes(&self.uri, CHUNK_BYTES)?),
-        };
-        self.hook.write(&self.uri, stream, buffer, &self.pending)?;
+        self.hook.write(&self.uri, stream, &self.pending)?;
         self.pending.clear();
         Ok(())
     }

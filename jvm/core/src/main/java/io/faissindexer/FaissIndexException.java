@@ -11,7 +11,7 @@ public final class FaissIndexException extends RuntimeException {
     public enum Kind {
         /** The spec, a flag or a column cannot be used as given. */
         INVALID_SPEC(1),
-        /** Rows cannot be indexed and the policy for bad rows is to fail. */
+        /** Rows cannot be indexed and the policy for bad rows is to fail, or the input changed during the build. */
         BAD_ROWS(2),
         /** There are fewer rows than the index family needs for training. */
         TOO_FEW_ROWS(3),

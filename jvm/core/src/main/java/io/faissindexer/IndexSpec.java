@@ -117,11 +117,6 @@ public final class IndexSpec implements Serializable {
             return set(SpecKey.MEMORY_LIMIT, Long.toString(bytes));
         }
 
-        /** {@code auto} or {@code always}. */
-        public Builder idMap(String idMap) {
-            return set(SpecKey.ID_MAP, idMap);
-        }
-
         /** {@code fail} or {@code skip}. */
         public Builder badRows(String policy) {
             return set(SpecKey.BAD_ROWS, policy);
@@ -132,19 +127,9 @@ public final class IndexSpec implements Serializable {
             return set(SpecKey.DUPLICATE_IDS, policy);
         }
 
-        /** The number of index files. */
-        public Builder shards(int shards) {
-            return set(SpecKey.SHARDS, Integer.toString(shards));
-        }
-
         /** Whether a finished index in the output directory is replaced. */
         public Builder overwrite(boolean overwrite) {
             return set(SpecKey.OVERWRITE, Boolean.toString(overwrite));
-        }
-
-        /** Whether a report is written beside the index. */
-        public Builder report(boolean report) {
-            return set(SpecKey.REPORT, Boolean.toString(report));
         }
 
         /** The spec. */

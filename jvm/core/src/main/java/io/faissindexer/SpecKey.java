@@ -17,17 +17,17 @@ public enum SpecKey {
     /** Native memory of one task. */
     MEMORY_LIMIT("memoryLimit", "SIZE", "native memory of one task, such as 512MiB"),
     /** Whether ids are kept in a map around the index. */
-    ID_MAP("idMap", "auto", "where ids are kept: in lists where the family has them, else in a map"),
+    ID_MAP("idMap", "auto", "where ids are kept; auto, the only choice so far: in lists where there are any, else in a map"),
     /** What happens to rows that cannot be indexed. */
     BAD_ROWS("badRows", "fail|skip", "what rows that cannot be indexed lead to; default: fail"),
     /** What happens to rows with the id of another row. */
     DUPLICATE_IDS("duplicateIds", "fail|keepFirst|allow", "what equal ids lead to; default: fail"),
     /** The number of index files. */
-    SHARDS("shards", "1", "number of index files"),
+    SHARDS("shards", "1", "number of index files, one so far"),
     /** Whether a finished index in the output directory is replaced. */
     OVERWRITE("overwrite", null, "replace a finished index in the output directory"),
     /** Whether a report is written beside the index. */
-    REPORT("report", null, "a report beside the index; --report=false is the only choice of this version");
+    REPORT("report", null, "a report beside the index; not yet there, so refused");
 
     private final String key;
     private final String placeholder;

@@ -47,7 +47,7 @@ public final class NativeBridge {
     /** Does the rest of the stage's work and returns its receipt. */
     public static native String finish(long stage);
 
-    /** Rows done, rows in all or 0 when unknown, bytes written. From any thread. */
+    /** Rows done and bytes written. From any thread. */
     public static native long[] progress(long stage);
 
     /** Makes the call that is running, or the next one, fail with kind CANCELLED. From any thread. */

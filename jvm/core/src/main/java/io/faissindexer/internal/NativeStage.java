@@ -94,7 +94,7 @@ public final class NativeStage implements AutoCloseable {
     private void reportProgress() {
         long[] progress = NativeBridge.progress(handle.get());
         long rows = progress[0] - rowsReported;
-        long bytes = progress[2] - bytesReported;
+        long bytes = progress[1] - bytesReported;
         if (rows > 0 || bytes > 0) {
             rowsReported += rows;
             bytesReported += bytes;

@@ -29,8 +29,9 @@ final class StageCall implements Serializable {
     }
 
     StageOutcome run(int partition, StageControl control, Work work) throws Exception {
+        // A machine that cannot load the library says nothing about the others, so the engine may try elsewhere.
+        NativeLibrary.load();
         try {
-            NativeLibrary.load();
             return StageOutcome.done(receiptOf(partition, control, work));
         } catch (FaissIndexException failure) {
             if (failure.isRetryable() || control.isCancelled()) {

@@ -30,11 +30,16 @@ public final class StageOutcome implements Serializable {
         return new StageOutcome(null, failure.kind(), failure.getMessage());
     }
 
-    /** The receipt of the stage; throws the failure when there is none. */
-    String receipt() {
+    /** Throws the failure, if the stage has failed; an engine calls it as soon as it has the outcome. */
+    public void requireDone() {
         if (receipt == null) {
             throw new FaissIndexException(kind, message);
         }
+    }
+
+    /** The receipt of the stage; throws the failure when there is none. */
+    String receipt() {
+        requireDone();
         return receipt;
     }
 }

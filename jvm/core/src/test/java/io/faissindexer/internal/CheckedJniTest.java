@@ -30,6 +30,7 @@ public class CheckedJniTest {
         assertEquals(said, 0, code);
         assertTrue(said, said.contains(BoundaryExercise.END));
         assertFalse(said, said.contains("WARNING in native method"));
+        assertFalse(said, said.contains("WARNING: JNI"));
         assertFalse(said, said.contains("FATAL ERROR in native method"));
     }
 }

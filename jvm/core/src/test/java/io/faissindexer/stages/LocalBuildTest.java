@@ -26,32 +26,38 @@ import org.junit.runners.Parameterized.Parameters;
 public class LocalBuildTest {
     private static final Embeddings EMBEDDINGS = new Embeddings(3000, 16);
 
-    @Parameters(name = "{0}")
+    @Parameters(name = "{0} {1}")
     public static Object[][] families() {
         return new Object[][] {
-            {"Flat", true},
-            {"SQ8", true},
-            {"PQ8np", false},
-            {"IVF16,Flat", true},
-            {"IVF16,SQ8", true},
-            {"IVF16,PQ8np", false},
-            {"OPQ8,IVF16,PQ8np", false},
-            {"OPQ4_8,IVF16,PQ4np", false},
+            {"Flat", "l2", true},
+            {"SQ8", "l2", true},
+            {"PQ2", "l2", false},
+            {"PQ8np", "l2", false},
+            {"IVF16,Flat", "l2", true},
+            {"IVF16,Flat", "cosine", true},
+            {"IVF16,SQ8", "l2", true},
+            {"IVF16,PQ8np", "cosine", false},
+            {"IVF16,PQ2", "l2", false},
+            {"OPQ8,IVF16,PQ8np", "l2", false},
+            {"OPQ4_8,IVF16,PQ4np", "l2", false},
         };
     }
 
     @Parameter(0)
     public String family;
 
-    /** Whether a row is nearest to itself in what the family keeps of it. */
     @Parameter(1)
+    public String metric;
+
+    /** Whether a row is nearest to itself in what the family keeps of it. */
+    @Parameter(2)
     public boolean exactly;
 
     @Rule
     public final TemporaryFolder folder = new TemporaryFolder();
 
     private IndexReceipt build(int partitions, long order, int threads) {
-        IndexSpec spec = IndexSpec.builder().factoryString(family).threads(threads).build();
+        IndexSpec spec = IndexSpec.builder().factoryString(family).metric(metric).threads(threads).build();
         File output = new File(folder.getRoot(), partitions + "-" + order + "-" + threads);
         return FaissIndexer.build(EMBEDDINGS.partitions(partitions, order), spec, output.getPath());
     }

@@ -9,7 +9,10 @@ import org.apache.spark.sql.catalyst.InternalRow
 import org.apache.spark.sql.types._
 
 /** The rows of a Dataset as Spark keeps them, so that an embedding is copied once and no component is boxed. */
-private[spark] final class EmbeddingRows private (val rows: RDD[InternalRow], column: EmbeddingColumn) {
+private[spark] final class EmbeddingRows private (selected: Dataset[_], column: EmbeddingColumn) {
+
+  /** Asking an adaptive plan for its rows runs the stages before the last one, so nobody asks before it is time. */
+  lazy val rows: RDD[InternalRow] = selected.queryExecution.toRdd
 
   /** The components of the first embedding that is found. */
   def firstDimension(): Option[Int] = {
@@ -41,7 +44,7 @@ private[spark] object EmbeddingRows {
     }
     val embeddings = EmbeddingColumn.of(field(dataset.schema, embeddingColumn))
     val selected = dataset.select(column(dataset, idColumn).cast(LongType), column(dataset, embeddingColumn))
-    new EmbeddingRows(selected.queryExecution.toRdd, embeddings)
+    new EmbeddingRows(selected, embeddings)
   }
 
   private def give(row: InternalRow, embeddings: EmbeddingColumn, sink: RowSink): Unit =

@@ -1,5 +1,7 @@
 package io.faissindexer.spark
 
+import java.io.IOException
+
 import scala.util.control.NonFatal
 
 import io.faissindexer.{CommandLine, FaissIndexException, IndexReceipt}
@@ -53,7 +55,7 @@ object IndexBuilderApp {
   private def read(session: SparkSession, line: CommandLine): DataFrame =
     try session.read.parquet(line.inputs().toArray(Array.empty[String]): _*)
     catch {
-      case unreadable: AnalysisException =>
+      case unreadable @ (_: AnalysisException | _: IOException) =>
         throw new FaissIndexException(Kind.INVALID_SPEC, s"--input: ${unreadable.getMessage}", unreadable)
     }
 

@@ -48,7 +48,12 @@ private[spark] final class SparkEngine(
     val progress = new StageProgress(name, rdd.getNumPartitions, totalRows, metrics, say)
     val outcomes = named(name) {
       progress.during(context) {
-        context.runJob(rdd, SparkEngine.task(work, metrics))
+        val outcomes = new Array[StageOutcome](rdd.getNumPartitions)
+        context.runJob(rdd, SparkEngine.task(work, metrics), outcomes.indices, (partition: Int, outcome: StageOutcome) => {
+          outcome.requireDone()
+          outcomes(partition) = outcome
+        })
+        outcomes
       }
     }
     (outcomes, metrics.rows.value)

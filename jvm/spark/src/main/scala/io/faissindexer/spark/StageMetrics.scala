@@ -3,7 +3,7 @@ package io.faissindexer.spark
 import org.apache.spark.SparkContext
 import org.apache.spark.util.{DoubleAccumulator, LongAccumulator}
 
-/** What a stage has done, as Spark's web page shows it. A task that is repeated counts again. */
+/** What a stage has done, as Spark's web page shows it. */
 private[spark] final case class StageMetrics(rows: LongAccumulator, bytes: LongAccumulator, seconds: DoubleAccumulator)
 
 private[spark] object StageMetrics {

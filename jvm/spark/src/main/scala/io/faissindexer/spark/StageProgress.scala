@@ -46,6 +46,11 @@ private[spark] final class StageProgress(
       val result = job
       say(s"$name: done, $elapsed s" + rowsDone(metrics.rows.value))
       result
+    } catch {
+      case failure: Throwable =>
+        // An interrupted driver thread leaves its job running.
+        synchronized(jobs.toSeq).foreach(context.cancelJob)
+        throw failure
     } finally {
       end.countDown()
       context.setLocalProperty(MarkerProperty, null)

@@ -1,13 +1,16 @@
 package io.faissindexer.spark
 
 import java.nio.file.{Files, Path}
+import java.security.PrivilegedAction
 
 import scala.collection.JavaConverters._
 
-import io.faissindexer.{Embeddings, IndexReceipt, IndexSpec, StockFaiss}
+import io.faissindexer.{Embeddings, FaissIndexException, IndexReceipt, IndexSpec, StockFaiss}
 import org.apache.hadoop.conf.Configuration
 import org.apache.hadoop.fs.{FileSystem, Path => HadoopPath}
+import org.apache.hadoop.fs.permission.FsPermission
 import org.apache.hadoop.hdfs.MiniDFSCluster
+import org.apache.hadoop.security.UserGroupInformation
 import org.apache.spark.scheduler._
 import org.apache.spark.sql.{DataFrame, Dataset, SparkSession}
 import org.apache.spark.sql.functions._
@@ -71,12 +74,25 @@ class ClusterTest {
     assertEquals(hdfs.getFileChecksum(new HadoopPath("/again/faiss.index")), status)
   }
 
+  @Test def aDirectoryThatTheUserMayNotWriteIsNamedBeforeAnyRowIsRead(): Unit = {
+    hdfs.mkdirs(new HadoopPath("/closed"), new FsPermission("555"))
+    hdfs.setPermission(new HadoopPath("/closed"), new FsPermission("555"))
+    val rows = Tables.of(session, Rows, 2, 0)
+    val failure = UserGroupInformation
+      .createRemoteUser("stranger")
+      .doAs(new PrivilegedAction[FaissIndexException] {
+        override def run(): FaissIndexException =
+          assertThrows(classOf[FaissIndexException], () => build("closed", rows): Unit)
+      })
+    assertEquals(failure.getMessage, FaissIndexException.Kind.PERMISSION_DENIED, failure.kind())
+    assertTrue(failure.getMessage, failure.getMessage.contains("/closed"))
+    assertEquals(0, hdfs.listStatus(new HadoopPath("/closed")).length)
+  }
+
   @Test def aFinishedIndexInHdfsIsReplacedOnlyWhenAskedFor(): Unit = {
     val rows = Tables.of(session, Rows, 2, 0)
     build("twice", rows)
-    assertThrows(
-      classOf[io.faissindexer.FaissIndexException],
-      new org.junit.function.ThrowingRunnable { override def run(): Unit = build("twice", rows) })
+    assertThrows(classOf[FaissIndexException], () => build("twice", rows): Unit)
     val receipt = FaissIndexer.build(rows, Spec.toBuilder.overwrite(true).build(), "/twice")
     assertEquals(Expected, receipt.sha256())
     assertFinished("twice")

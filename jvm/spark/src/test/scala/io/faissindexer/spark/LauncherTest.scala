@@ -13,14 +13,19 @@ class LauncherTest {
 
   private val output = LocalSpark.directory().resolve("out")
 
-  private def launch(sparkOptions: String*)(arguments: String*): Result = {
+  private def launch(sparkOptions: String*)(arguments: String*): Result =
+    start(None)(
+      Seq("--master", "local[2]", "--driver-memory=1g") ++ sparkOptions ++
+        Seq("--conf", "spark.ui.enabled=false") ++ arguments: _*)
+
+  private def start(sparkHome: Option[Path])(arguments: String*): Result = {
     val said = LocalSpark.directory()
-    val command = Seq(System.getProperty("faissindexer.test.launcher"), "--master", "local[2]", "--driver-memory=1g") ++
-      sparkOptions ++ Seq("--conf", "spark.ui.enabled=false") ++ arguments
+    val command = System.getProperty("faissindexer.test.launcher") +: arguments
     val builder = new ProcessBuilder(command: _*)
       .redirectOutput(said.resolve("out").toFile)
       .redirectError(said.resolve("err").toFile)
     builder.environment().remove("SPARK_HOME")
+    sparkHome.foreach(home => builder.environment().put("SPARK_HOME", home.toString))
     val exitCode = builder.start().waitFor()
     Result(exitCode, text(said.resolve("out")), text(said.resolve("err")))
   }
@@ -46,6 +51,29 @@ class LauncherTest {
       .build(Rows.partitions(1, 0), IndexSpec.builder().factoryString(Family).build(), LocalSpark.directory() + "/out")
     assertArrayEquals(
       Files.readAllBytes(java.nio.file.Paths.get(expected.index())), Files.readAllBytes(output.resolve("faiss.index")))
+  }
+
+  @Test def anInstalledSparkGetsItsOptionsOurJarsAndTheBuildersArguments(): Unit = {
+    val home = LocalSpark.directory()
+    val submit = Files.createDirectories(home.resolve("bin")).resolve("spark-submit")
+    Files.write(submit, "#!/bin/sh\nprintf '%s\\n' \"$@\"\n".getBytes(StandardCharsets.UTF_8))
+    assertTrue(submit.toFile.setExecutable(true))
+    val result = start(Some(home))("--input", "a b", "--master=yarn", "--jars", "x.jar", "--output", "o", "--overwrite")
+    assertEquals(result.toString, 0, result.exitCode)
+    val given = result.out.linesIterator.toSeq
+    assertEquals(Seq("--name", "faiss-indexer", "--master", "yarn", "--jars"), given.take(5))
+    assertEquals(
+      Seq("faiss-indexer-core", "faiss-indexer-hadoop", "x.jar"),
+      given(5).split(",").map(jar => jar.split("/").last.replaceAll("-[0-9.]+\\.jar$", "")).toSeq)
+    assertEquals(Seq("--class", classOf[IndexBuilderAppTest].getName.stripSuffix("Test")), given.slice(6, 8))
+    assertTrue(given(8), given(8).matches(".*/faiss-indexer-spark-[^/]*\\.jar"))
+    assertEquals(Seq("--input", "a b", "--output", "o", "--overwrite"), given.drop(9))
+  }
+
+  @Test def anOptionOfSparkWithoutItsValueIsAUsageError(): Unit = {
+    val result = start(None)("--input", "x", "--master")
+    assertEquals(result.toString, 2, result.exitCode)
+    assertEquals("faiss-indexer-spark: error: --master has no value\n", result.err)
   }
 
   @Test def usageErrorsHaveTheirExitCodeAndOneLine(): Unit = {

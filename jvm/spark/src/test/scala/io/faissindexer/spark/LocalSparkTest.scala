@@ -124,6 +124,8 @@ class LocalSparkTest {
     }
     session.sparkContext.addSparkListener(listener)
     assertFails(Kind.ALREADY_EXISTS, "_SUCCESS")(build(rows, Spec, output))
+    // A plan with a shuffle runs its first stages as soon as somebody asks for its rows.
+    assertFails(Kind.ALREADY_EXISTS, "_SUCCESS")(build(rows.repartition(3), Spec, output))
     Thread.sleep(500)
     session.sparkContext.removeSparkListener(listener)
     assertEquals("jobs started", 0, jobs.get)
