@@ -36,8 +36,8 @@ dist: native notices ## put the launchers and jars into dist/
 	@$(with_tools) $(gradle) dist
 
 .PHONY: bench
-bench: dist ## run the benchmarks and print their figures
-	@$(with_tools) benchmarks/run
+bench: set-up ## run the benchmarks and print their figures
+	@benchmarks/run
 
 .PHONY: lint
 lint: lint-layers lint-rust lint-jvm lint-scripts ## check formatting and everything that compilers and linters warn about
