@@ -292,3 +292,27 @@ fn check(call: impl FnOnce(*mut *mut c_char) -> i32) -> Result<()> {
         _ => Err(BuildError::new(ErrorKind::Faiss, format!("Faiss: {text}"))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    unsafe extern "C" {
+        fn openblas_get_corename() -> *const c_char;
+        fn openblas_get_num_threads() -> i32;
+    }
+
+    #[test]
+    fn blas_uses_one_thread_and_the_same_kernels_on_every_machine() {
+        // SAFETY: both functions of OpenBLAS take nothing; the name is a static string.
+        let (kernels, threads) = unsafe { (CStr::from_ptr(openblas_get_corename()), openblas_get_num_threads()) };
+        assert_eq!((kernels.to_str(), threads), (Ok("Haswell"), 1));
+    }
+
+    #[test]
+    fn an_exception_of_faiss_is_an_error_with_its_words() {
+        let error = raise().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Faiss);
+        assert!(error.to_string().contains("d % M == 0"), "{error}");
+    }
+}

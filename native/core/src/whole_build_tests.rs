@@ -317,8 +317,8 @@ fn training_stops_soon_after_it_is_cancelled() {
         (training.join().unwrap(), cancelled.elapsed())
     });
     assert_eq!(error.kind(), ErrorKind::Cancelled);
-    // 200 ms are promised; the rest allows for a busy machine. Uncancelled it would take most of a minute.
-    assert!(waited < Duration::from_secs(5), "{waited:?}");
+    // Left alone, training takes half a minute; 200 ms are promised, and the rest is for a busy machine.
+    assert!(waited < Duration::from_secs(10), "{waited:?}");
 }
 
 #[test]

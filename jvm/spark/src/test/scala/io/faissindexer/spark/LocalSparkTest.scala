@@ -151,7 +151,8 @@ class LocalSparkTest {
     val seconds = (System.nanoTime() - cancelled) / 1e9
     builder.join(20000)
     session.sparkContext.removeSparkListener(trainings)
-    assertTrue(s"$seconds s", seconds < 4)
+    // Left alone, training takes minutes; ending takes a second, and the rest is for a busy machine.
+    assertTrue(s"$seconds s", seconds < 30)
     assertNotNull("the build has failed", failure)
     assertFalse(Files.exists(output.resolve("_temporary")))
     assertFalse(Files.exists(output.resolve("_SUCCESS")))
