@@ -55,28 +55,18 @@ fn a_finished_index_is_replaced_only_when_asked() {
 }
 
 #[test]
-fn an_index_published_meanwhile_is_not_replaced() {
-    let build = TestBuild::new();
+fn an_index_published_meanwhile_is_left_alone_by_the_slower_build() {
     let rows = Rows::new(1_000, 8).partitions(1);
-    let slow = build.merged(&[("factoryString", "Flat")], &rows).unwrap();
-    let fast = build.run(&[FAMILY], &rows).unwrap();
-    let error = crate::publish(&slow.build, &slow.receipts, &build.storages).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::AlreadyExists);
-    assert_eq!(build.published(), ["_SUCCESS", "faiss.index", "faiss.manifest.json"]);
-    assert!(build.read(&format!("{OUTPUT}/faiss.index")) == fast.index);
-}
-
-#[test]
-fn a_build_whose_files_are_gone_leaves_the_published_index_alone() {
-    let build = TestBuild::new();
-    let rows = Rows::new(1_000, 8).partitions(1);
-    let overwrite = ("overwrite", "true");
-    let slow = build.merged(&[("factoryString", "Flat"), overwrite], &rows).unwrap();
-    let fast = build.run(&[FAMILY], &rows).unwrap();
-    let error = crate::publish(&slow.build, &slow.receipts, &build.storages).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::NotFound);
-    assert_eq!(build.published(), ["_SUCCESS", "faiss.index", "faiss.manifest.json"]);
-    assert!(build.read(&format!("{OUTPUT}/faiss.index")) == fast.index);
+    // Told to overwrite, the slower build finds that publishing has removed its files.
+    for (overwrite, kind) in [("false", ErrorKind::AlreadyExists), ("true", ErrorKind::NotFound)] {
+        let build = TestBuild::new();
+        let slow = build.merged(&[("factoryString", "Flat"), ("overwrite", overwrite)], &rows).unwrap();
+        let fast = build.run(&[FAMILY], &rows).unwrap();
+        let error = crate::publish(&slow.build, &slow.receipts, &build.storages).unwrap_err();
+        assert_eq!(error.kind(), kind, "{error}");
+        assert_eq!(build.published(), ["_SUCCESS", "faiss.index", "faiss.manifest.json"]);
+        assert!(build.read(&format!("{OUTPUT}/faiss.index")) == fast.index);
+    }
 }
 
 #[test]
