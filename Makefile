@@ -88,7 +88,7 @@ test-notices: set-up-for-tests ## check that THIRD-PARTY-NOTICES.md lists what i
 
 .PHONY: test-rust
 test-rust: set-up-for-tests ## test the Rust crates, with a JVM in the process for the boundary
-	@$(with_tools) $(gradle) --init-script scripts/test-classpath.gradle writeTestClasspath; \
+	@$(with_tools) $(gradle) :hadoop:writeTestClasspath; \
 		FAISS_INDEXER_TEST_CLASSPATH="$$(cat build/test-classpath.txt)" cargo test $(cargo_flags) --workspace
 
 .PHONY: test-native-library

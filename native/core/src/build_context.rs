@@ -79,11 +79,10 @@ pub fn check_build(spec: &[(String, String)], output: &str, storages: &Storages)
 /// As [`check_build`], before anything is written.
 pub fn start_build(spec: &[(String, String)], output: &str, storages: &Storages) -> Result<String> {
     let spec = IndexSpec::from_pairs(spec)?;
-    let output = check(&spec, output, storages)?;
+    let (output, family) = check(&spec, output, storages)?;
     if spec.dimension == 0 {
         return Err(BuildError::invalid("dimension is missing"));
     }
-    let family = spec.factory_string.as_ref().map(|text| Family::parse(text, spec.dimension)).transpose()?;
     // The sample stage keeps a little more than asked for, so that chance seldom makes it run twice.
     let sample_rate = match &family {
         Some(family) if family.training_rows().usable == 0 => 0.0,
@@ -121,18 +120,22 @@ pub fn abandon(build: &str, storages: &Storages) -> Result<()> {
     Ok(())
 }
 
-fn check<'a>(spec: &IndexSpec, output: &'a str, storages: &Storages) -> Result<&'a str> {
-    match &spec.factory_string {
-        Some(text) if spec.dimension == 0 => Family::check_syntax(text)?,
-        Some(text) => drop(Family::parse(text, spec.dimension)?),
-        None => (),
-    }
+/// The output without slashes at its end, and the family if the spec names one and the dimension.
+fn check<'a>(spec: &IndexSpec, output: &'a str, storages: &Storages) -> Result<(&'a str, Option<Family>)> {
+    let family = match &spec.factory_string {
+        Some(text) if spec.dimension == 0 => {
+            Family::check_syntax(text)?;
+            None
+        }
+        Some(text) => Some(Family::parse(text, spec.dimension)?),
+        None => None,
+    };
     let output = output.trim_end_matches('/');
     if output.is_empty() {
         return Err(BuildError::invalid("output is missing"));
     }
     refuse_finished_output(spec, output, storages)?;
-    Ok(output)
+    Ok((output, family))
 }
 
 pub(crate) fn refuse_finished_output(spec: &IndexSpec, output: &str, storages: &Storages) -> Result<()> {

@@ -7,7 +7,6 @@ use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use faiss_sys as _; // Links Faiss; the symbols used here are the shim's.
-
 use log::info;
 
 use crate::cancellation::{Cancellation, cancelled};
@@ -34,7 +33,7 @@ pub(crate) struct Shape {
     pub(crate) nlist: u64,
     /// Bytes per row.
     pub(crate) code_size: u64,
-    /// Sub-quantizers whose centroids still wait for [`FaissIndex::order_subquantizer`] after training.
+    /// Sub-quantizers whose centroids still wait for [`FaissIndex::order_subquantizers`] after training.
     polysemous_subquantizers: u64,
     /// Transforms that rows go through first.
     transforms: u64,
@@ -50,7 +49,7 @@ pub(crate) struct FaissIndex {
 // SAFETY: the pointer is owned by this value alone, and Faiss ties no index to a thread.
 unsafe impl Send for FaissIndex {}
 // SAFETY: methods on `&self` call const members of Faiss, which are documented as safe for concurrent use, except
-// `order_subquantizer`, whose exclusivity per sub-quantizer `train` guarantees.
+// `order_subquantizers`, whose exclusivity per sub-quantizer `train` guarantees.
 unsafe impl Sync for FaissIndex {}
 
 unsafe extern "C" {

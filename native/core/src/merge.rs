@@ -83,9 +83,7 @@ fn refuse_changed_input(context: &BuildContext, encoded: u64) -> Result<()> {
 }
 
 fn open_runs(receipts: &Receipts, trained: &TrainedState, storages: &Storages) -> Result<Runs> {
-    let shape = trained.encoder.shape();
-    let layout =
-        RunLayout { fingerprint: trained.fingerprint.clone(), nlist: shape.nlist.max(1), code_size: shape.code_size };
+    let layout = trained.run_layout();
     for shard in &receipts.shards {
         if shard.fingerprint != layout.fingerprint {
             let message = format!("the shard of partition {} was encoded with another trained state", shard.partition);
@@ -179,18 +177,19 @@ impl Runs {
         output: &mut HashedWriter,
         between: &[u8],
         rows: u64,
-        duplicates: Duplicates,
+        mut duplicates: Duplicates,
         cancellation: &Cancellation,
         progress: &Progress,
     ) -> Result<()> {
         let sizes = next_sizes(&mut self.readers(Section::ListSizes))?;
         let code_size = to_usize(self.layout.code_size)?;
         let mut codes = CodeMerge::new(self.readers(Section::Ids), self.readers(Section::Codes), code_size);
-        write_codes(&mut codes, &sizes, output, &mut duplicates.clone(), cancellation, progress)?;
+        let mut duplicates_of_ids = duplicates.clone();
+        write_codes(&mut codes, &sizes, output, &mut duplicates, cancellation, progress)?;
         output.write(between)?;
         output.write(&rows.to_le_bytes())?;
         let mut ids = IdMerge::new(self.readers(Section::Ids));
-        write_ids(&mut ids, &sizes, output, &mut duplicates.clone(), cancellation)
+        write_ids(&mut ids, &sizes, output, &mut duplicates_of_ids, cancellation)
     }
 }
 

@@ -45,11 +45,7 @@ impl ShardBuilder {
         /// The list number, the id, its sorted copy and the place in the order of a row.
         const BYTES_BESIDE_CODE: u64 = 4 + 8 + 8 + 8 + 4;
         let shape = trained.encoder.shape();
-        let layout = RunLayout {
-            fingerprint: trained.fingerprint.clone(),
-            nlist: shape.nlist.max(1),
-            code_size: shape.code_size,
-        };
+        let layout = trained.run_layout();
         let waiting = to_u64(workers.count() * trained.encoder.block_rows()) * shape.dimension * 4;
         let for_rows = (context.spec.memory_limit / 2).saturating_sub(waiting);
         let most_rows = for_rows / (shape.code_size + BYTES_BESIDE_CODE);

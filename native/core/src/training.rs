@@ -13,6 +13,7 @@ use crate::numbers::{to_u64, to_usize};
 use crate::quantization::{Encoder, Trainer, encoder_for, trainer_for};
 use crate::receipts::{Clock, Receipts, SampleFile, TrainReceipt, to_json};
 use crate::row_hash::row_hash;
+use crate::run_file::RunLayout;
 use crate::stage::Progress;
 use crate::workers::Workers;
 
@@ -22,6 +23,15 @@ pub(crate) struct TrainedState {
     pub(crate) bytes: Arc<[u8]>,
     pub(crate) fingerprint: String,
     pub(crate) encoder: Arc<dyn Encoder>,
+}
+
+impl TrainedState {
+    /// The layout of runs that are encoded with this state.
+    pub(crate) fn run_layout(&self) -> RunLayout {
+        let shape = self.encoder.shape();
+        let fingerprint = self.fingerprint.clone();
+        RunLayout { fingerprint, nlist: shape.nlist.max(1), code_size: shape.code_size }
+    }
 }
 
 /// Trains on the rows that `receipts` name and writes the trained state.
@@ -175,12 +185,14 @@ fn read_sample(
 /// Keeps the `wanted` rows with the smallest hashes, and all rows of the last one's hash: rows that share an id share
 /// the hash, and which of them comes first is chance.
 fn keep_smallest_hashes(rows: &mut Vec<SampledRow>, wanted: usize) {
-    if wanted == 0 || rows.len() <= wanted {
-        rows.truncate(if wanted == 0 { 0 } else { rows.len() });
-        return;
+    match wanted.checked_sub(1) {
+        None => rows.clear(),
+        Some(last) if last < rows.len() => {
+            let largest = rows.select_nth_unstable(last).1.hash;
+            rows.retain(|row| row.hash <= largest);
+        }
+        Some(_) => (),
     }
-    let last = rows.select_nth_unstable(wanted - 1).1.hash;
-    rows.retain(|row| row.hash <= last);
 }
 
 fn read_ids(context: &BuildContext, file: &SampleFile, storages: &Storages) -> Result<Vec<i64>> {

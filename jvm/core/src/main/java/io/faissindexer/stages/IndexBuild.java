@@ -45,8 +45,7 @@ public final class IndexBuild {
     public IndexReceipt run(IndexSpec spec, String outputDirectory) {
         NativeLibrary.load();
         try (FileSystemHook files = engine.files().open()) {
-            NativeBridge.checkBuild(pairs(spec), outputDirectory, files);
-            IndexSpec complete = withDimension(spec);
+            IndexSpec complete = withDimension(spec, outputDirectory, files);
             String build = NativeBridge.startBuild(pairs(complete), outputDirectory, files);
             NativeLogs.deliver();
             try {
@@ -63,10 +62,12 @@ public final class IndexBuild {
         }
     }
 
-    private IndexSpec withDimension(IndexSpec spec) {
+    private IndexSpec withDimension(IndexSpec spec, String outputDirectory, FileSystemHook files) {
         if (spec.dimension().isPresent()) {
             return spec;
         }
+        // A build that cannot be right should not cost the look at the first row.
+        NativeBridge.checkBuild(pairs(spec), outputDirectory, files);
         int dimension = engine.firstDimension().orElseThrow(() -> new FaissIndexException(
                 FaissIndexException.Kind.TOO_FEW_ROWS, engine.input() + " has no row with an embedding"));
         return spec.toBuilder().dimension(dimension).build();
