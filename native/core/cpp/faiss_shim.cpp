@@ -198,6 +198,7 @@ struct FaissShimShape {
     uint64_t dimension;
     uint64_t nlist;
     uint64_t code_size;
+    uint64_t second_code_size;
     uint64_t polysemous_subquantizers;
     uint64_t transforms;
 };
@@ -248,6 +249,7 @@ void faiss_shim_shape(faiss::Index* index, FaissShimShape* shape) {
     shape->dimension = static_cast<uint64_t>(index->d);
     shape->nlist = ivf != nullptr ? ivf->nlist : 0;
     shape->code_size = ivf != nullptr ? ivf->code_size : flat != nullptr ? flat->code_size : 0;
+    shape->second_code_size = 0;
     Polysemous polysemous = polysemous_of(index);
     bool wanted = polysemous.wanted != nullptr && *polysemous.wanted;
     shape->polysemous_subquantizers = wanted ? polysemous.quantizer->M : 0;

@@ -22,6 +22,8 @@ pub(crate) const FAISS_VERSION: &str = "1.12.0";
 pub(crate) enum FaissMetric {
     InnerProduct,
     L2,
+    L1,
+    Linf,
 }
 
 /// What a trained index stores per row and how its rows are grouped.
@@ -31,8 +33,10 @@ pub(crate) struct Shape {
     pub(crate) dimension: u64,
     /// Number of inverted lists; 0 for an index without any.
     pub(crate) nlist: u64,
-    /// Bytes per row.
+    /// Bytes per row of the code that is searched.
     pub(crate) code_size: u64,
+    /// Bytes per row of the code that refines the result; 0 where there is none.
+    pub(crate) second_code_size: u64,
     /// Sub-quantizers whose centroids still wait for [`FaissIndex::order_subquantizers`] after training.
     polysemous_subquantizers: u64,
     /// Transforms that rows go through first.
@@ -117,6 +121,8 @@ impl FaissIndex {
         let metric = match metric {
             FaissMetric::InnerProduct => 0,
             FaissMetric::L2 => 1,
+            FaissMetric::L1 => 2,
+            FaissMetric::Linf => 3,
         };
         let mut pointer = ptr::null_mut();
         // SAFETY: `factory` is NUL-terminated and outlives the call; the out pointers are valid for one write.

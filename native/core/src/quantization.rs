@@ -40,6 +40,8 @@ fn faiss_metric(metric: Metric) -> FaissMetric {
     match metric {
         Metric::L2 => FaissMetric::L2,
         Metric::Ip | Metric::Cosine => FaissMetric::InnerProduct,
+        Metric::L1 => FaissMetric::L1,
+        Metric::Linf => FaissMetric::Linf,
     }
 }
 

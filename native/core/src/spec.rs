@@ -22,6 +22,9 @@ const KEYS: [&str; 13] = [
     "threads",
 ];
 
+/// Each shard is a directory and an index to load; more of them are a mistake.
+const MOST_SHARDS: u64 = 1024;
+
 /// The distance that the index ranks by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -30,6 +33,20 @@ pub(crate) enum Metric {
     Ip,
     /// Rows are scaled to length 1, then compared by inner product.
     Cosine,
+    /// Sum of absolute differences.
+    L1,
+    /// Largest absolute difference.
+    Linf,
+}
+
+/// Where the user's ids are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum IdMap {
+    /// In the inverted lists where there are any, else in an `IndexIDMap` around the index.
+    Auto,
+    /// In an `IndexIDMap` around the index, whatever the family.
+    Always,
 }
 
 /// What happens to rows that no index can hold.
@@ -66,6 +83,11 @@ pub(crate) struct IndexSpec {
     pub(crate) bad_rows: BadRows,
     pub(crate) duplicate_ids: DuplicateIds,
     pub(crate) overwrite: bool,
+    pub(crate) id_map: IdMap,
+    /// Number of complete indexes that share the rows.
+    pub(crate) shards: u64,
+    /// Whether a page about the finished index is written beside it.
+    pub(crate) report: bool,
 }
 
 impl IndexSpec {
@@ -82,6 +104,9 @@ impl IndexSpec {
             bad_rows: BadRows::Fail,
             duplicate_ids: DuplicateIds::Fail,
             overwrite: false,
+            id_map: IdMap::Auto,
+            shards: 1,
+            report: false,
         };
         for (key, value) in pairs {
             spec.set(key, value.trim())?;
@@ -104,6 +129,8 @@ impl IndexSpec {
                         ("L2", Metric::L2),
                         ("InnerProduct", Metric::Ip),
                         ("Cosine", Metric::Cosine),
+                        ("l1", Metric::L1),
+                        ("linf", Metric::Linf),
                     ],
                 )?;
             }
@@ -124,10 +151,9 @@ impl IndexSpec {
                 )?;
             }
             "overwrite" => self.overwrite = choice(key, value, &[("true", true), ("false", false)])?,
-            // One value each: the families that these options are for are refused by name.
-            "idMap" => choice(key, value, &[("auto", ())])?,
-            "shards" => choice(key, value, &[("1", ())])?,
-            "report" => choice(key, value, &[("false", ())])?,
+            "idMap" => self.id_map = choice(key, value, &[("auto", IdMap::Auto), ("always", IdMap::Always)])?,
+            "shards" => self.shards = whole_number(key, value, 1, MOST_SHARDS)?,
+            "report" => self.report = choice(key, value, &[("true", true), ("false", false)])?,
             unknown => {
                 let suggestion = nearest(unknown, KEYS).unwrap_or("factoryString");
                 return Err(BuildError::invalid(format!("unknown option '{unknown}'; did you mean '{suggestion}'?")));
@@ -205,9 +231,9 @@ mod tests {
             ("badRows", "keep", "fail, skip"),
             ("duplicateIds", "first", "fail, keepFirst, allow"),
             ("overwrite", "yes", "true, false"),
-            ("idMap", "always", "auto"),
-            ("shards", "4", "1"),
-            ("report", "true", "false"),
+            ("idMap", "never", "auto, always"),
+            ("shards", "0", "1 to 1024"),
+            ("report", "yes", "true, false"),
         ] {
             let message = spec(&[(key, value)]).unwrap_err().to_string();
             assert!(message.contains(key) && message.contains(value) && message.contains(hint), "{message}");
