@@ -8,6 +8,10 @@ pub(crate) fn to_usize(value: u64) -> Result<usize> {
     usize::try_from(value).map_err(|_| too_large(value))
 }
 
+pub(crate) fn to_u32(value: u64) -> Result<u32> {
+    u32::try_from(value).map_err(|_| too_large(value))
+}
+
 pub(crate) fn to_i32(value: u64) -> Result<i32> {
     i32::try_from(value).map_err(|_| too_large(value))
 }

@@ -6,6 +6,7 @@ use crate::build_context::BuildContext;
 use crate::error::{BuildError, ErrorKind, Result};
 use crate::family::Family;
 use crate::ledger::{BadRow, Ledger};
+use crate::numbers::to_u32;
 use crate::receipts::{Receipts, SampleReceipt, to_json};
 use crate::spec::BadRows;
 
@@ -19,6 +20,10 @@ pub struct TrainingDecision {
     pub resample: bool,
     /// Sentences for the user.
     pub notes: Vec<String>,
+    /// Tasks of the merge stage, numbered from 0 as partitions are: one for every index file.
+    pub merge_tasks: u32,
+    /// Whether the stage evaluate, one task, follows the merge.
+    pub evaluates: bool,
 }
 
 /// Applies the policy for bad rows, chooses the family if the spec names none, and fixes the number of training rows.
@@ -62,7 +67,8 @@ pub fn plan_training(build: &str, receipts: &[String]) -> Result<TrainingDecisio
     } else {
         notes.append(&mut final_notes);
     }
-    Ok(TrainingDecision { build: to_json(&context)?, resample, notes })
+    let merge_tasks = to_u32(context.spec.shards)?;
+    Ok(TrainingDecision { build: to_json(&context)?, resample, notes, merge_tasks, evaluates: context.spec.report })
 }
 
 /// The dimension may have been taken from the first row. Skipping most rows because that one was unusual is never

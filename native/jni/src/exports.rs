@@ -90,8 +90,11 @@ fn plan_training<'local>(
     let build = text(env, &build, "build")?;
     let receipts = texts(env, &receipts, "receipts")?;
     let decision = core::plan_training(&build, &receipts)?;
-    let notes = decision.notes.join("\n");
-    strings(env, [decision.build, decision.resample.to_string(), notes])
+    let core::TrainingDecision { build, resample, notes, merge_tasks, evaluates } = decision;
+    strings(
+        env,
+        [build, resample.to_string(), notes.join("\n"), merge_tasks.to_string(), evaluates.to_string()],
+    )
 }
 
 #[allow(clippy::too_many_arguments, reason = "the signature is Java's")]

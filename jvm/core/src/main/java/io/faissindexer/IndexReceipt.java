@@ -18,7 +18,7 @@ public final class IndexReceipt implements Serializable {
         this.facts = new TreeMap<>(facts);
     }
 
-    /** Where the index is. */
+    /** Where the index is; for several shards, the directory that theirs are in. */
     public String index() {
         return fact("index");
     }
@@ -33,7 +33,7 @@ public final class IndexReceipt implements Serializable {
         return Long.parseLong(fact("rows"));
     }
 
-    /** Bytes of the index file. */
+    /** Bytes of the index file, or of all shards. */
     public long bytes() {
         return Long.parseLong(fact("bytes"));
     }
@@ -43,9 +43,12 @@ public final class IndexReceipt implements Serializable {
         return fact("fingerprint");
     }
 
-    /** SHA-256 of the index file. */
-    public String sha256() {
-        return fact("sha256");
+    /**
+     * CRC-32C of the index file, eight hexadecimal digits, as Google Cloud Storage and HDFS state it too; one after the
+     * other with commas between when there are several shards.
+     */
+    public String crc32c() {
+        return fact("crc32c");
     }
 
     /** The index family that was built. */

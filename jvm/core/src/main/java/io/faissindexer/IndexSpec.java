@@ -92,7 +92,7 @@ public final class IndexSpec implements Serializable {
             return set(SpecKey.FACTORY_STRING, factoryString);
         }
 
-        /** {@code l2}, {@code ip} or {@code cosine}. */
+        /** {@code l2}, {@code ip}, {@code cosine}, {@code l1} or {@code linf}. */
         public Builder metric(String metric) {
             return set(SpecKey.METRIC, metric);
         }
@@ -125,6 +125,21 @@ public final class IndexSpec implements Serializable {
         /** {@code fail}, {@code keepFirst} or {@code allow}. */
         public Builder duplicateIds(String policy) {
             return set(SpecKey.DUPLICATE_IDS, policy);
+        }
+
+        /** {@code auto} or {@code always}. */
+        public Builder idMap(String idMap) {
+            return set(SpecKey.ID_MAP, idMap);
+        }
+
+        /** The number of complete indexes that share the rows. */
+        public Builder shards(int shards) {
+            return set(SpecKey.SHARDS, Integer.toString(shards));
+        }
+
+        /** Whether a page about the finished index is written beside it. */
+        public Builder report(boolean report) {
+            return set(SpecKey.REPORT, Boolean.toString(report));
         }
 
         /** Whether a finished index in the output directory is replaced. */

@@ -7,7 +7,7 @@ public enum SpecKey {
     /** The index family in Faiss' own notation. */
     FACTORY_STRING("factoryString", "STRING", "index family, such as IVF1024,PQ48; default: chosen from the rows"),
     /** How near two embeddings are. */
-    METRIC("metric", "NAME", "l2, ip or cosine; default: l2"),
+    METRIC("metric", "NAME", "l2, ip, cosine, l1 or linf; default: l2"),
     /** The share of the rows that is trained on. */
     SAMPLE_RATE("sampleRate", "SHARE", "share of the rows to train on, fitted to the family; default: 0.05"),
     /** What every pseudo-random choice is derived from. */
@@ -17,17 +17,17 @@ public enum SpecKey {
     /** Native memory of one task. */
     MEMORY_LIMIT("memoryLimit", "SIZE", "native memory of one task, such as 512MiB"),
     /** Whether ids are kept in a map around the index. */
-    ID_MAP("idMap", "auto", "where ids are kept; auto, the only choice so far: in lists where there are any, else in a map"),
+    ID_MAP("idMap", "auto|always", "where ids are kept; auto: in lists where there are any, else in a map; always: in a map"),
     /** What happens to rows that cannot be indexed. */
     BAD_ROWS("badRows", "fail|skip", "what rows that cannot be indexed lead to; default: fail"),
     /** What happens to rows with the id of another row. */
     DUPLICATE_IDS("duplicateIds", "fail|keepFirst|allow", "what equal ids lead to; default: fail"),
-    /** The number of index files. */
-    SHARDS("shards", "1", "number of index files, one so far"),
+    /** The number of complete indexes that share the rows. */
+    SHARDS("shards", "N", "number of complete indexes that share the rows, in shard_0, shard_1 and so on; default: 1"),
     /** Whether a finished index in the output directory is replaced. */
     OVERWRITE("overwrite", null, "replace a finished index in the output directory"),
     /** Whether a report is written beside the index. */
-    REPORT("report", null, "a report beside the index; not yet there, so refused");
+    REPORT("report", null, "write report.html, with the recall that the index reaches, beside the index");
 
     private final String key;
     private final String placeholder;

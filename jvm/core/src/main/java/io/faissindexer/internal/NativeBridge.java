@@ -31,7 +31,10 @@ public final class NativeBridge {
     /** Checks the spec and the output directory and makes room for the build's files. Returns the build. */
     public static native String startBuild(String[] spec, String output, Object files);
 
-    /** Decides what to train on: the build with that decision, whether to sample once more, and remarks by line. */
+    /**
+     * Decides what to train on: the build with that decision, whether to sample once more, remarks by line, the number
+     * of merge tasks, and whether the stage evaluate follows them.
+     */
     public static native String[] planTraining(String build, String[] receipts);
 
     /** Opens a stage of one partition and returns its handle. */

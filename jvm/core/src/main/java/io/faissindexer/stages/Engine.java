@@ -20,8 +20,13 @@ public interface Engine {
      */
     List<StageOutcome> onEveryPartition(String name, PartitionStage stage);
 
-    /** Runs a stage in one task of the engine's own, not in the process that drives the build. */
-    StageOutcome inOneTask(String name, SingleTaskStage stage);
+    /**
+     * Runs a stage that takes no rows, in tasks of the engine's own, not in the process that drives the build.
+     *
+     * @param tasks how many, numbered from 0
+     * @return one outcome per task
+     */
+    List<StageOutcome> inTasks(String name, int tasks, RowlessStage stage);
 
     /** Makes the hooks through which the driver and the tasks reach files. */
     FileSystemHook.Factory files();

@@ -104,6 +104,8 @@ public final class IndexBuild {
         private final int dimension;
         private final FileSystemHook files;
         private String build;
+        private int mergeTasks;
+        private boolean evaluates;
 
         Course(String build, int dimension, FileSystemHook files) {
             this.build = build;
@@ -113,13 +115,15 @@ public final class IndexBuild {
 
         String[] run() {
             List<String> receipts = sample();
-            String trained = inOneTask("train", receipts);
-            receipts.add(trained);
-            List<String> encoded = new ArrayList<>();
-            encoded.add(trained);
-            encoded.addAll(onEveryPartition("encode", Collections.singletonList(trained)));
-            receipts.addAll(encoded.subList(1, encoded.size()));
-            receipts.add(inOneTask("merge", encoded));
+            // A stage gets what it goes by and no more: receipts travel to every task.
+            List<String> encoded = inTasks("train", 1, receipts);
+            encoded.addAll(onEveryPartition("encode", encoded));
+            List<String> merged = new ArrayList<>(encoded);
+            merged.addAll(inTasks("merge", mergeTasks, encoded));
+            receipts.addAll(merged);
+            if (evaluates) {
+                receipts.addAll(inTasks("evaluate", 1, merged));
+            }
             LOG.info("publish");
             return NativeBridge.publish(build, receipts.toArray(new String[0]), files);
         }
@@ -137,6 +141,8 @@ public final class IndexBuild {
         private boolean hasToSampleAgain(List<String> receipts) {
             String[] decision = NativeBridge.planTraining(build, receipts.toArray(new String[0]));
             build = decision[0];
+            mergeTasks = Integer.parseInt(decision[3]);
+            evaluates = Boolean.parseBoolean(decision[4]);
             for (String note : decision[2].split("\n")) {
                 if (!note.isEmpty()) {
                     announcements.accept(note);
@@ -148,19 +154,21 @@ public final class IndexBuild {
         private List<String> onEveryPartition(String stage, List<String> inputs) {
             LOG.info(stage + " every partition");
             PartitionStage work = new PartitionStage(call(stage, inputs), dimension);
+            return receipts(engine.onEveryPartition(stage + " partitions", work));
+        }
+
+        private List<String> inTasks(String stage, int tasks, List<String> inputs) {
+            LOG.info(stage + " in " + (tasks == 1 ? "one task" : tasks + " tasks"));
+            return receipts(engine.inTasks(stage, tasks, new RowlessStage(call(stage, inputs))));
+        }
+
+        private List<String> receipts(List<StageOutcome> outcomes) {
             List<String> receipts = new ArrayList<>();
-            for (StageOutcome outcome : engine.onEveryPartition(stage + " partitions", work)) {
+            for (StageOutcome outcome : outcomes) {
                 receipts.add(outcome.receipt());
             }
             NativeLogs.deliver();
             return receipts;
-        }
-
-        private String inOneTask(String stage, List<String> inputs) {
-            LOG.info(stage + " in one task");
-            String receipt = engine.inOneTask(stage, new SingleTaskStage(call(stage, inputs))).receipt();
-            NativeLogs.deliver();
-            return receipt;
         }
 
         private StageCall call(String stage, List<String> inputs) {

@@ -37,24 +37,29 @@ public final class LocalEngine implements Engine {
 
     @Override
     public List<StageOutcome> onEveryPartition(String name, PartitionStage stage) {
+        return oneAfterAnother(partitions.size(),
+                partition -> stage.run(partition, partitions.get(partition), new CallersControl()));
+    }
+
+    @Override
+    public List<StageOutcome> inTasks(String name, int tasks, RowlessStage stage) {
+        return oneAfterAnother(tasks, task -> stage.run(task, new CallersControl()));
+    }
+
+    private interface Task {
+        StageOutcome run(int number) throws Exception;
+    }
+
+    private static List<StageOutcome> oneAfterAnother(int tasks, Task task) {
         List<StageOutcome> outcomes = new ArrayList<>();
-        for (int partition = 0; partition < partitions.size(); partition++) {
+        for (int number = 0; number < tasks; number++) {
             try {
-                outcomes.add(stage.run(partition, partitions.get(partition), new CallersControl()));
+                outcomes.add(task.run(number));
             } catch (Exception failure) {
                 throw unreadable(failure);
             }
         }
         return outcomes;
-    }
-
-    @Override
-    public StageOutcome inOneTask(String name, SingleTaskStage stage) {
-        try {
-            return stage.run(new CallersControl());
-        } catch (Exception failure) {
-            throw unreadable(failure);
-        }
     }
 
     @Override

@@ -36,10 +36,10 @@ private[spark] final class SparkEngine(
     util.Arrays.asList(outcomes: _*)
   }
 
-  override def inOneTask(name: String, stage: SingleTaskStage): StageOutcome = {
-    val oneTask = context.parallelize(Seq.empty[Int], 1)
-    val (outcomes, _) = run(name, oneTask, 0) { (_, _, control) => stage.run(control) }
-    outcomes.head
+  override def inTasks(name: String, tasks: Int, stage: RowlessStage): util.List[StageOutcome] = {
+    val numbers = context.parallelize(Seq.empty[Int], tasks)
+    val (outcomes, _) = run(name, numbers, 0) { (task, _, control) => stage.run(task.partitionId(), control) }
+    util.Arrays.asList(outcomes: _*)
   }
 
   private def run[T](name: String, rdd: RDD[T], totalRows: Long)(

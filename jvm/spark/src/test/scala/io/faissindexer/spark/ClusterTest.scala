@@ -38,7 +38,7 @@ class ClusterTest {
   @Test def stockFaissReadsWhatExecutorsWroteToHdfs(): Unit = {
     val receipt = build("plain", Tables.of(session, Rows, 5, 3))
     assertTrue(receipt.index(), receipt.index().startsWith("hdfs://"))
-    assertEquals(Expected, receipt.sha256())
+    assertEquals(Expected, receipt.crc32c())
     assertFinished("plain")
     val local = LocalSpark.directory().resolve("faiss.index")
     hdfs.copyToLocalFile(new HadoopPath(receipt.index()), new HadoopPath(local.toString))
@@ -47,7 +47,7 @@ class ClusterTest {
 
   @Test def aTaskThatFailsOnceChangesNothing(): Unit = {
     val (dataset, marker) = sabotaged(Sabotage.FailTask)
-    assertEquals(Expected, build("failed", dataset).sha256())
+    assertEquals(Expected, build("failed", dataset).crc32c())
     assertTrue(Files.exists(marker))
     assertFinished("failed")
   }
@@ -58,7 +58,7 @@ class ClusterTest {
       override def onExecutorRemoved(event: SparkListenerExecutorRemoved): Unit = lost += 1
     })
     val (dataset, marker) = sabotaged(Sabotage.KillProcess)
-    assertEquals(Expected, build("killed", dataset).sha256())
+    assertEquals(Expected, build("killed", dataset).crc32c())
     assertTrue(Files.exists(marker))
     assertEquals("executors lost", 1, lost)
     assertFinished("killed")
@@ -94,7 +94,7 @@ class ClusterTest {
     build("twice", rows)
     assertThrows(classOf[FaissIndexException], () => build("twice", rows): Unit)
     val receipt = FaissIndexer.build(rows, Spec.toBuilder.overwrite(true).build(), "/twice")
-    assertEquals(Expected, receipt.sha256())
+    assertEquals(Expected, receipt.crc32c())
     assertFinished("twice")
   }
 }
@@ -106,7 +106,7 @@ object ClusterTest {
 
   private lazy val Expected: String = {
     val output = LocalSpark.directory().resolve("out").toString
-    io.faissindexer.FaissIndexer.build(Rows.partitions(1, 0), Spec, output).sha256()
+    io.faissindexer.FaissIndexer.build(Rows.partitions(1, 0), Spec, output).crc32c()
   }
 
   private lazy val hdfs: FileSystem = {

@@ -31,11 +31,11 @@ class LocalSparkTest {
   }
 
   @Test def sparkGivesTheBytesOfTheCoreHoweverRowsAreDividedAndOrdered(): Unit = {
-    val expected = io.faissindexer.FaissIndexer.build(Rows.partitions(1, 0), Spec, newOutput().toString).sha256()
+    val expected = io.faissindexer.FaissIndexer.build(Rows.partitions(1, 0), Spec, newOutput().toString).crc32c()
     for ((partitions, order, threads) <- Seq((1, 0L, 1), (3, 7L, 2), (8, 11L, 1))) {
       val spec = Spec.toBuilder.threads(threads).build()
       val rows = Tables.of(session, Rows, partitions, order)
-      assertEquals(s"$partitions partitions", expected, build(rows, spec).sha256())
+      assertEquals(s"$partitions partitions", expected, build(rows, spec).crc32c())
     }
   }
 
@@ -44,7 +44,7 @@ class LocalSparkTest {
     val numbered = Tables.rows(small).zipWithIndex.map { case (row, at) => Tables.Row(at.toLong, row.embedding) }
     val floats = Tables.of(session, numbered)
     val flat = IndexSpec.builder().factoryString("Flat").build()
-    val expected = build(floats, flat).sha256()
+    val expected = build(floats, flat).crc32c()
     val frame: DataFrame = floats.toDF()
     val toVector = udf((embedding: Seq[Float]) => Vectors.dense(embedding.map(_.toDouble).toArray): Vector)
     val toSparse = udf((embedding: Seq[Float]) => Vectors.dense(embedding.map(_.toDouble).toArray).toSparse: Vector)
@@ -56,7 +56,7 @@ class LocalSparkTest {
         "sparse vectors" -> frame.withColumn("embedding", toSparse(col("embedding"))),
         "arrays that may hold nulls" -> frame.withColumn("embedding", array((0 until 8).map(at =>
           when(col("entityId") >= 0, col("embedding")(at))): _*))))
-      assertEquals(name, expected, build(other, flat).sha256())
+      assertEquals(name, expected, build(other, flat).crc32c())
   }
 
   @Test def columnsMayHaveOtherNames(): Unit = {
@@ -73,7 +73,7 @@ class LocalSparkTest {
         |select 6, array(float(1), null)""".stripMargin)
     assertFails(Kind.BAD_ROWS, "without an id")(build(good.union(odd)))
     val skipping = Spec.toBuilder.badRows("skip").build()
-    assertEquals(build(good).sha256(), build(good.union(odd), skipping).sha256())
+    assertEquals(build(good).crc32c(), build(good.union(odd), skipping).crc32c())
   }
 
   @Test def columnsThatCannotBeUsedAreRefusedByNameAndType(): Unit = {
@@ -130,7 +130,7 @@ class LocalSparkTest {
     session.sparkContext.removeSparkListener(listener)
     assertEquals("jobs started", 0, jobs.get)
     assertTrue(Files.exists(output.resolve("_SUCCESS")))
-    assertEquals(first.sha256(), build(rows, Spec.toBuilder.overwrite(true).build(), output).sha256())
+    assertEquals(first.crc32c(), build(rows, Spec.toBuilder.overwrite(true).build(), output).crc32c())
   }
 
   @Test def cancellingAJobEndsNativeTrainingWithinSeconds(): Unit = {
