@@ -28,6 +28,8 @@ public class LocalBuildTest {
     public static Object[][] families() {
         return new Object[][] {
             {"Flat", "l2", true},
+            {"Flat", "l1", true},
+            {"HNSW16", "ip", false},
             {"SQ8", "l2", true},
             {"PQ2", "l2", false},
             {"PQ8np", "l2", false},
@@ -36,6 +38,9 @@ public class LocalBuildTest {
             {"IVF16,SQ8", "l2", true},
             {"IVF16,PQ8np", "cosine", false},
             {"IVF16,PQ2", "l2", false},
+            {"IVF16_HNSW8,PQ8x4fs", "l2", false},
+            {"IDMap,IVF16,Flat", "l2", true},
+            {"PCA8,IVF16,SQ8,RFlat", "l2", true},
             {"OPQ8,IVF16,PQ8np", "l2", false},
             {"OPQ4_8,IVF16,PQ4np", "l2", false},
         };
