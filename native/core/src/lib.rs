@@ -12,7 +12,9 @@
 
 mod build_context;
 mod cancellation;
+mod checksum;
 mod duplicates;
+mod encoded_rows;
 mod error;
 mod faiss_index;
 mod family;
@@ -21,7 +23,6 @@ mod index_layout;
 mod index_template;
 mod ledger;
 mod merge;
-mod merge_streams;
 mod nearest;
 mod numbers;
 mod publish;
@@ -29,6 +30,7 @@ mod quantization;
 mod receipts;
 mod row_hash;
 mod run_file;
+mod run_reader;
 mod sampler;
 mod shard_builder;
 mod spec;

@@ -39,7 +39,7 @@ struct Manifest<'a> {
 struct IndexFile<'a> {
     name: &'a str,
     bytes: u64,
-    sha256: &'a str,
+    crc32c: &'a str,
 }
 
 /// The line that a launcher prints last.
@@ -56,7 +56,7 @@ struct Summary<'a> {
 }
 
 /// Publishes what the receipts of a whole build describe. Returns keys and values for the user: `index`, `manifest`,
-/// `rows`, `bytes`, `fingerprint`, `sha256`, `factoryString`, `metric`, `dimension`, `badRows`, `seconds.<stage>`, and
+/// `rows`, `bytes`, `fingerprint`, `crc32c`, `factoryString`, `metric`, `dimension`, `badRows`, `seconds.<stage>`, and
 /// `json`, a one-line summary.
 ///
 /// # Errors
@@ -85,7 +85,7 @@ pub fn publish(build: &str, receipts: &[String], storages: &Storages) -> Result<
         duplicate_rows_left_out: merged.dropped_rows,
         partitions: receipts.shards.len(),
         fingerprint: &merged.fingerprint,
-        index: IndexFile { name: INDEX_NAME, bytes: merged.bytes, sha256: &merged.sha256 },
+        index: IndexFile { name: INDEX_NAME, bytes: merged.bytes, crc32c: &merged.crc32c },
         seconds: &seconds,
     };
     let content = serde_json::to_string_pretty(&content)
@@ -107,7 +107,7 @@ pub fn publish(build: &str, receipts: &[String], storages: &Storages) -> Result<
         ("rows".into(), merged.rows.to_string()),
         ("bytes".into(), merged.bytes.to_string()),
         ("fingerprint".into(), merged.fingerprint.clone()),
-        ("sha256".into(), merged.sha256.clone()),
+        ("crc32c".into(), merged.crc32c.clone()),
         ("factoryString".into(), family.factory_string().to_owned()),
         ("metric".into(), metric.trim_matches('"').to_owned()),
         ("dimension".into(), context.spec.dimension.to_string()),
