@@ -7,15 +7,15 @@ use std::time::Duration;
 use faiss_indexer_storage::{CreateMode, FileStatus, MemoryStorage, RandomRead, Result, SequentialWrite, Storage};
 
 #[derive(Debug)]
-pub struct CountingStorage {
-    pub inner: MemoryStorage,
-    pub bytes: Arc<AtomicU64>,
-    pub requests: Arc<AtomicU64>,
-    pub delay: Duration,
+pub(crate) struct CountingStorage {
+    pub(crate) inner: MemoryStorage,
+    pub(crate) bytes: Arc<AtomicU64>,
+    pub(crate) requests: Arc<AtomicU64>,
+    pub(crate) delay: Duration,
 }
 
 impl CountingStorage {
-    pub fn new(inner: MemoryStorage) -> Self {
+    pub(crate) fn new(inner: MemoryStorage) -> Self {
         Self { inner, bytes: Arc::default(), requests: Arc::default(), delay: Duration::ZERO }
     }
 }

@@ -9,6 +9,7 @@
 )]
 
 mod counting_storage;
+mod golden;
 mod npy;
 mod refusals;
 mod streaming;

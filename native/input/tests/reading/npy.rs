@@ -5,7 +5,7 @@ use faiss_indexer_input::{Batch, InputOptions, Result};
 use crate::table::{gather, open, storages_of};
 
 /// A file as numpy writes it.
-pub fn npy(descr: &str, shape: &str, numbers: &[u8]) -> Vec<u8> {
+pub(crate) fn npy(descr: &str, shape: &str, numbers: &[u8]) -> Vec<u8> {
     npy_of_version(1, descr, shape, numbers)
 }
 
@@ -84,8 +84,6 @@ fn several_tables_take_ids_of_one_file_or_one_each() {
 #[test]
 fn ids_that_do_not_fit_are_refused_by_name() {
     let (table, ids) = (single(0..5), id_file(0..5));
-    let fortran = String::from_utf8_lossy(&table).len();
-    assert!(fortran > 0);
     let huge = npy("<u8", "(5,)", &[0, 1, 2, 1 << 63, 4_u64].map(u64::to_le_bytes).concat());
     let parquet: &[u8] = b"PAR1 and so on";
     for (files, given, text) in [

@@ -17,23 +17,23 @@ use half::f16;
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
 
-pub const DIMENSION: usize = 3;
+pub(crate) const DIMENSION: usize = 3;
 
 #[derive(Debug, Clone, PartialEq)]
-pub struct Row {
-    pub id: Option<i64>,
-    pub embedding: Option<Vec<Option<f32>>>,
+pub(crate) struct Row {
+    pub(crate) id: Option<i64>,
+    pub(crate) embedding: Option<Vec<Option<f32>>>,
 }
 
 /// Good rows whose ids fit into every integer type and whose components into every float type.
-pub fn good_rows(count: usize) -> Vec<Row> {
+pub(crate) fn good_rows(count: usize) -> Vec<Row> {
     let component = |row: usize, column: usize| Some((row * 7 + column * 3) as f32 % 251.0 / 8.0);
     let embedding = |row| Some((0..DIMENSION).map(|column| component(row, column)).collect());
     (0..count).map(|row| Row { id: Some(row as i64 % 128), embedding: embedding(row) }).collect()
 }
 
 /// Good rows with one of each bad kind among every eleven. Wrong dimensions only when `lengths_vary`.
-pub fn mixed_rows(count: usize, lengths_vary: bool) -> Vec<Row> {
+pub(crate) fn mixed_rows(count: usize, lengths_vary: bool) -> Vec<Row> {
     let mut rows = good_rows(count);
     for (number, row) in rows.iter_mut().enumerate() {
         match number % 11 {
@@ -49,7 +49,7 @@ pub fn mixed_rows(count: usize, lengths_vary: bool) -> Vec<Row> {
     rows
 }
 
-pub fn expected(rows: &[Row]) -> Batch {
+pub(crate) fn expected(rows: &[Row]) -> Batch {
     let mut batch = Batch::default();
     for row in rows {
         match (row.id, &row.embedding) {
@@ -71,7 +71,7 @@ pub fn expected(rows: &[Row]) -> Batch {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Floats {
+pub(crate) enum Floats {
     Half,
     Single,
     Double,
@@ -79,7 +79,7 @@ pub enum Floats {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Lists {
+pub(crate) enum Lists {
     List,
     Large,
     Fixed,
@@ -87,7 +87,7 @@ pub enum Lists {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Ids {
+pub(crate) enum Ids {
     Int8,
     Int16,
     Int32,
@@ -100,7 +100,7 @@ pub enum Ids {
     DictionaryOfUInt32,
 }
 
-pub const ALL_IDS: [Ids; 10] = [
+pub(crate) const ALL_IDS: [Ids; 10] = [
     Ids::Int8,
     Ids::Int16,
     Ids::Int32,
@@ -113,7 +113,7 @@ pub const ALL_IDS: [Ids; 10] = [
     Ids::DictionaryOfUInt32,
 ];
 
-pub fn id_array(rows: &[Row], kind: Ids) -> ArrayRef {
+pub(crate) fn id_array(rows: &[Row], kind: Ids) -> ArrayRef {
     fn cast<T>(rows: &[Row], convert: impl Fn(i64) -> T) -> Vec<Option<T>> {
         rows.iter().map(|row| row.id.map(&convert)).collect()
     }
@@ -154,7 +154,7 @@ fn floats(values: &[Option<f32>], kind: Floats) -> ArrayRef {
     }
 }
 
-pub fn embedding_array(rows: &[Row], lists: Lists, kind: Floats) -> ArrayRef {
+pub(crate) fn embedding_array(rows: &[Row], lists: Lists, kind: Floats) -> ArrayRef {
     if lists == Lists::DictionaryOfList {
         let keys: PrimitiveArray<Int32Type> = rows
             .iter()
@@ -181,7 +181,7 @@ pub fn embedding_array(rows: &[Row], lists: Lists, kind: Floats) -> ArrayRef {
 }
 
 /// A batch with both columns, at the top or inside the struct `features`, and others around them.
-pub fn record_batch(ids: ArrayRef, embeddings: ArrayRef, nested: bool) -> RecordBatch {
+pub(crate) fn record_batch(ids: ArrayRef, embeddings: ArrayRef, nested: bool) -> RecordBatch {
     let count = ids.len();
     let words: ArrayRef = Arc::new(StringArray::from_iter_values((0..count).map(|row| format!("word {row}"))));
     let tags: ArrayRef = Arc::new(ListArray::new(
@@ -205,7 +205,7 @@ pub fn record_batch(ids: ArrayRef, embeddings: ArrayRef, nested: bool) -> Record
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns.into_iter().map(|(_, array)| array).collect()).unwrap()
 }
 
-pub fn options(nested: bool) -> InputOptions {
+pub(crate) fn options(nested: bool) -> InputOptions {
     let prefix = if nested { "features." } else { "" };
     InputOptions {
         id_column: format!("{prefix}entityId"),
@@ -215,7 +215,7 @@ pub fn options(nested: bool) -> InputOptions {
     }
 }
 
-pub fn parquet_bytes(batch: &RecordBatch, properties: WriterProperties) -> Vec<u8> {
+pub(crate) fn parquet_bytes(batch: &RecordBatch, properties: WriterProperties) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), Some(properties)).unwrap();
     writer.write(batch).unwrap();
@@ -223,14 +223,14 @@ pub fn parquet_bytes(batch: &RecordBatch, properties: WriterProperties) -> Vec<u
     bytes
 }
 
-pub fn arrow_file_bytes(batches: &[RecordBatch], options: IpcWriteOptions) -> Vec<u8> {
+pub(crate) fn arrow_file_bytes(batches: &[RecordBatch], options: IpcWriteOptions) -> Vec<u8> {
     let mut writer = FileWriter::try_new_with_options(Vec::new(), &batches[0].schema(), options).unwrap();
     batches.iter().for_each(|batch| writer.write(batch).unwrap());
     writer.finish().unwrap();
     writer.into_inner().unwrap()
 }
 
-pub fn arrow_stream_bytes(batches: &[RecordBatch], options: IpcWriteOptions) -> Vec<u8> {
+pub(crate) fn arrow_stream_bytes(batches: &[RecordBatch], options: IpcWriteOptions) -> Vec<u8> {
     let mut writer = StreamWriter::try_new_with_options(Vec::new(), &batches[0].schema(), options).unwrap();
     batches.iter().for_each(|batch| writer.write(batch).unwrap());
     writer.finish().unwrap();
@@ -238,11 +238,11 @@ pub fn arrow_stream_bytes(batches: &[RecordBatch], options: IpcWriteOptions) -> 
 }
 
 /// Storages with files in memory, by name and content.
-pub fn storages_of(files: &[(&str, &[u8])]) -> Storages {
+pub(crate) fn storages_of(files: &[(&str, &[u8])]) -> Storages {
     Storages::new().with_memory(Arc::new(memory_of(files)))
 }
 
-pub fn memory_of(files: &[(&str, &[u8])]) -> MemoryStorage {
+pub(crate) fn memory_of(files: &[(&str, &[u8])]) -> MemoryStorage {
     let memory = MemoryStorage::new();
     for (name, content) in files {
         let mut writer = memory.create(&format!("memory:/{name}"), CreateMode::New).unwrap();
@@ -253,16 +253,16 @@ pub fn memory_of(files: &[(&str, &[u8])]) -> MemoryStorage {
 }
 
 /// Opens the directory of all files.
-pub fn open(storages: &Storages, options: &InputOptions) -> Result<Input> {
+pub(crate) fn open(storages: &Storages, options: &InputOptions) -> Result<Input> {
     Input::open(&["memory:/in".to_owned()], options, storages)
 }
 
 /// All batches of one reader as one.
-pub fn read_all(input: &Input) -> Result<Batch> {
+pub(crate) fn read_all(input: &Input) -> Result<Batch> {
     gather(input.read(input.splits(), 1))
 }
 
-pub fn gather(batches: impl Iterator<Item = Result<Batch>>) -> Result<Batch> {
+pub(crate) fn gather(batches: impl Iterator<Item = Result<Batch>>) -> Result<Batch> {
     let mut all = Batch::default();
     for batch in batches {
         let batch = batch?;
@@ -273,7 +273,7 @@ pub fn gather(batches: impl Iterator<Item = Result<Batch>>) -> Result<Batch> {
     Ok(all)
 }
 
-pub fn read_bytes(content: &[u8], options: &InputOptions) -> Result<Batch> {
+pub(crate) fn read_bytes(content: &[u8], options: &InputOptions) -> Result<Batch> {
     let input = open(&storages_of(&[("in/file", content)]), options)?;
     let read = read_all(&input)?;
     assert_eq!(read.rows() as u64, input.rows());
