@@ -17,6 +17,7 @@ mod error;
 mod faiss_index;
 mod family;
 mod fault;
+mod index_file;
 mod index_layout;
 mod index_template;
 mod ledger;
