@@ -19,7 +19,7 @@ mod node;
 mod packed_codes;
 mod quantizers;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod transforms;
 mod without_rows;
 mod wrappers;

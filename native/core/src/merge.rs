@@ -5,7 +5,6 @@
 
 use faiss_indexer_storage::{CreateMode, SequentialWrite, Storages};
 use log::info;
-use sha2::{Digest, Sha256};
 
 use crate::build_context::BuildContext;
 use crate::cancellation::Cancellation;
@@ -18,7 +17,7 @@ use crate::receipts::{Clock, MergeReceipt, Receipts};
 use crate::run_file::{RunLayout, RunReader, Section, SectionReader};
 use crate::spec::DuplicateIds;
 use crate::stage::Progress;
-use crate::training::{self, TrainedState, hex};
+use crate::training::{self, TrainedState};
 
 /// Shared by the sections of all runs that are read at the same time.
 const BUFFER_BYTES: usize = 64 << 20;
@@ -65,10 +64,10 @@ pub(crate) fn merge(
             runs.write_sequence(&mut output, &between, rows, duplicates, cancellation, progress)?;
         }
     }
-    let (bytes, sha256) = output.finish()?;
+    let (bytes, crc32c) = output.finish()?;
     progress.add_bytes(bytes);
     let fingerprint = trained.fingerprint;
-    Ok(MergeReceipt { uri, bytes, sha256, rows, dropped_rows: encoded - rows, fingerprint, clock: Clock::stop(began) })
+    Ok(MergeReceipt { uri, bytes, crc32c, rows, dropped_rows: encoded - rows, fingerprint, clock: Clock::stop(began) })
 }
 
 /// The sample stage counted the rows; an input that changed since then would give an index of neither state.
@@ -248,7 +247,7 @@ fn next_sizes(readers: &mut [SectionReader]) -> Result<Vec<u64>> {
 /// The output file, written in large pieces and hashed on the way.
 struct HashedWriter {
     file: Box<dyn SequentialWrite>,
-    hash: Sha256,
+    crc32c: u32,
     buffer: Vec<u8>,
 }
 
@@ -256,7 +255,7 @@ impl HashedWriter {
     const WRITE_BYTES: usize = 4 << 20;
 
     fn new(file: Box<dyn SequentialWrite>) -> Self {
-        Self { file, hash: Sha256::new(), buffer: Vec::with_capacity(Self::WRITE_BYTES) }
+        Self { file, crc32c: 0, buffer: Vec::with_capacity(Self::WRITE_BYTES) }
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
@@ -270,7 +269,7 @@ impl HashedWriter {
     }
 
     fn flush(&mut self) -> Result<()> {
-        self.hash.update(&self.buffer);
+        self.crc32c = crc32c::crc32c_append(self.crc32c, &self.buffer);
         self.file.write_all(&self.buffer)?;
         self.buffer.clear();
         Ok(())
@@ -278,7 +277,7 @@ impl HashedWriter {
 
     fn finish(mut self) -> Result<(u64, String)> {
         self.flush()?;
-        Ok((self.file.finish()?, hex(&self.hash.finalize())))
+        Ok((self.file.finish()?, format!("{:08x}", self.crc32c)))
     }
 }
 

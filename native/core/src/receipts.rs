@@ -83,7 +83,8 @@ pub(crate) struct SectionChecksums {
 pub(crate) struct MergeReceipt {
     pub(crate) uri: String,
     pub(crate) bytes: u64,
-    pub(crate) sha256: String,
+    /// CRC-32C of the file, in hexadecimal.
+    pub(crate) crc32c: String,
     pub(crate) rows: u64,
     /// Rows that `duplicateIds=keepFirst` left out.
     pub(crate) dropped_rows: u64,

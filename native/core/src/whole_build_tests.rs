@@ -31,7 +31,7 @@ fn a_finished_build_leaves_index_manifest_and_success_only() {
     assert_eq!((value(&built, "rows"), value(&built, "index")), ("1000", "memory:/out/faiss.index"));
     let manifest = manifest(&build);
     assert_eq!(manifest["rows"], 1_000);
-    assert_eq!(manifest["index"]["sha256"], value(&built, "sha256"));
+    assert_eq!(manifest["index"]["crc32c"], value(&built, "crc32c"));
     assert_eq!(manifest["index"]["bytes"], built.index.len());
     let summary: serde_json::Value = serde_json::from_str(value(&built, "json")).unwrap();
     for key in ["rows", "bytes", "seconds", "fingerprint", "index"] {

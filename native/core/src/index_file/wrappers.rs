@@ -73,9 +73,10 @@ impl Parser<'_> {
         let mut node = self.plain(fourcc, kind)?;
         let (base, refine) = (self.index()?, self.index()?);
         node.parameters = vec![("kFactor", Parameter::Fraction(self.cursor.f32("the factor of k")?))];
-        node.family = match refine.family.as_str() {
-            "Flat" if refine.kind == "IndexFlat" => format!("{},RFlat", base.family),
-            family => format!("{},Refine({family})", base.family),
+        node.family = match (refine.family.as_str(), kind) {
+            ("Flat", "IndexRefine") => format!("{},RFlat", base.family),
+            (family, "IndexRefine") => format!("{},Refine({family})", base.family),
+            (family, _) => format!("{},RefinePanorama({family})", base.family),
         };
         node.parts.push((Role::Base, base));
         node.parts.push((Role::Refine, refine));
