@@ -11,36 +11,12 @@ use crate::build_context::{
 };
 use crate::error::{BuildError, ErrorKind, Result};
 use crate::faiss_index::FAISS_VERSION;
+use crate::index_file::IndexFile;
+use crate::inspect::StoredShape;
 use crate::ledger::Ledger;
+use crate::manifest::{Manifest, PublishedIndex, SCHEMA_VERSION};
 use crate::receipts::{Clock, MergeReceipt, Receipts, to_json};
-use crate::spec::IndexSpec;
 use crate::training_plan::total_ledger;
-
-/// The content of `faiss.manifest.json`.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Manifest<'a> {
-    schema_version: u32,
-    faiss_indexer_version: &'a str,
-    faiss_version: &'a str,
-    factory_string: &'a str,
-    spec: &'a IndexSpec,
-    rows: u64,
-    training_rows: u64,
-    bad_rows: &'a Ledger,
-    duplicate_rows_left_out: u64,
-    partitions: usize,
-    fingerprint: &'a str,
-    index: IndexFile<'a>,
-    seconds: &'a BTreeMap<&'static str, f64>,
-}
-
-#[derive(Debug, Serialize)]
-struct IndexFile<'a> {
-    name: &'a str,
-    bytes: u64,
-    crc32c: &'a str,
-}
 
 /// The line that a launcher prints last.
 #[derive(Debug, Serialize)]
@@ -67,30 +43,35 @@ pub fn publish(build: &str, receipts: &[String], storages: &Storages) -> Result<
     let family = context.family()?;
     let receipts = Receipts::parse(receipts)?;
     let merged = receipts.merged()?;
-    let ledger = total_ledger(&receipts.samples);
+    refuse_finished_output(&context.spec, &context.output, storages)?;
+    let ledger = ledger_of(&receipts);
     let seconds = stage_seconds(&receipts, merged);
     let metric = to_json(&context.spec.metric)?;
 
     let index = context.published(INDEX_NAME);
     let manifest = context.published(MANIFEST_NAME);
     let content = Manifest {
-        schema_version: 1,
-        faiss_indexer_version: env!("CARGO_PKG_VERSION"),
-        faiss_version: FAISS_VERSION,
-        factory_string: family.factory_string(),
-        spec: &context.spec,
+        schema_version: SCHEMA_VERSION,
+        faiss_indexer_version: env!("CARGO_PKG_VERSION").to_owned(),
+        faiss_version: FAISS_VERSION.to_owned(),
+        factory_string: family.factory_string().to_owned(),
+        spec: context.spec.clone(),
         rows: merged.rows,
         training_rows: receipts.trained()?.training_rows,
-        bad_rows: &ledger,
+        bad_rows: ledger.clone(),
         duplicate_rows_left_out: merged.dropped_rows,
         partitions: receipts.shards.len(),
-        fingerprint: &merged.fingerprint,
-        index: IndexFile { name: INDEX_NAME, bytes: merged.bytes, crc32c: &merged.crc32c },
-        seconds: &seconds,
+        fingerprint: merged.fingerprint.clone(),
+        index: Some(PublishedIndex {
+            name: INDEX_NAME.to_owned(),
+            bytes: merged.bytes,
+            crc32c: merged.crc32c.clone(),
+            shape: shape_of(merged, storages)?,
+        }),
+        shards: Vec::new(),
+        seconds: seconds.iter().map(|(stage, seconds)| ((*stage).to_owned(), *seconds)).collect(),
     };
-    let content = serde_json::to_string_pretty(&content)
-        .map_err(|error| BuildError::new(ErrorKind::Internal, error.to_string()))?;
-    put_in_place(&context, merged, &index, &manifest, &content, storages)?;
+    put_in_place(&context, merged, &index, &manifest, &content.to_file()?, storages)?;
 
     let summary = Summary {
         rows: merged.rows,
@@ -117,6 +98,34 @@ pub fn publish(build: &str, receipts: &[String], storages: &Storages) -> Result<
     ];
     pairs.extend(seconds.iter().map(|(stage, value)| (format!("seconds.{stage}"), value.to_string())));
     Ok(pairs)
+}
+
+/// What is published is understood to its last byte before anything of the output is touched.
+fn shape_of(merged: &MergeReceipt, storages: &Storages) -> Result<StoredShape> {
+    match storages.resolve(&merged.uri)?.stat(&merged.uri)? {
+        Some(_) => {
+            let index = IndexFile::open(&merged.uri, storages)?;
+            if index.root.header.rows != merged.rows {
+                let what = format!("it says {} rows and {} were merged", index.root.header.rows, merged.rows);
+                return Err(BuildError::corrupt(&merged.uri, what));
+            }
+            Ok(StoredShape::of(&index.root))
+        }
+        None => Err(gone(&merged.uri)),
+    }
+}
+
+/// The bad rows that the sample stage met; an extension has no such stage, and counts while it encodes.
+fn ledger_of(receipts: &Receipts) -> Ledger {
+    if receipts.samples.is_empty() {
+        total_ledger(receipts.shards.iter().map(|shard| &shard.ledger))
+    } else {
+        total_ledger(receipts.samples.iter().map(|sample| &sample.ledger))
+    }
+}
+
+fn gone(uri: &str) -> BuildError {
+    BuildError::new(ErrorKind::NotFound, format!("{uri} is gone; has another build published here?"))
 }
 
 /// `_SUCCESS` goes first and comes back last, so it never stands beside a file that it does not describe. Builds into
@@ -152,7 +161,7 @@ fn check_length(storage: &dyn Storage, uri: &str, bytes: u64) -> Result<()> {
     match storage.stat(uri)?.map(|status| status.length) {
         Some(found) if found == bytes => Ok(()),
         Some(found) => Err(BuildError::corrupt(uri, format!("it has {found} bytes instead of {bytes}"))),
-        None => Err(BuildError::new(ErrorKind::NotFound, format!("{uri} is gone; has another build published here?"))),
+        None => Err(gone(uri)),
     }
 }
 

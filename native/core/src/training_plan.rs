@@ -7,7 +7,7 @@ use crate::error::{BuildError, ErrorKind, Result};
 use crate::family::Family;
 use crate::ledger::{BadRow, Ledger};
 use crate::numbers::to_u32;
-use crate::receipts::{Receipts, SampleReceipt, to_json};
+use crate::receipts::{Receipts, to_json};
 use crate::spec::BadRows;
 
 /// What the sample stage led to.
@@ -36,7 +36,7 @@ pub fn plan_training(build: &str, receipts: &[String]) -> Result<TrainingDecisio
     let mut notes = Vec::new();
     let mut final_notes = Vec::new();
 
-    let ledger = total_ledger(&samples);
+    let ledger = total_ledger(samples.iter().map(|sample| &sample.ledger));
     if ledger.rows() > 0 {
         if context.spec.bad_rows == BadRows::Fail {
             return Err(ledger.to_error(context.spec.dimension));
@@ -82,9 +82,9 @@ fn refuse_unusual_dimension(ledger: &Ledger, good_rows: u64, dimension: u64) -> 
     Err(BuildError::new(ErrorKind::BadRows, message))
 }
 
-pub(crate) fn total_ledger(samples: &[SampleReceipt]) -> Ledger {
-    samples.iter().fold(Ledger::default(), |mut total, sample| {
-        total.merge(sample.ledger.clone());
+pub(crate) fn total_ledger<'a>(ledgers: impl IntoIterator<Item = &'a Ledger>) -> Ledger {
+    ledgers.into_iter().fold(Ledger::default(), |mut total, ledger| {
+        total.merge(ledger.clone());
         total
     })
 }

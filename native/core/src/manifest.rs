@@ -1,0 +1,150 @@
+//! `faiss.manifest.json`: what is known of a published index, with a checksum of its own.
+//!
+//! Its last member is `manifestSha256`, the SHA-256 of every byte before that member's line, so that a changed byte
+//! anywhere in the file is found: the lines from there on have one spelling only.
+
+use std::collections::BTreeMap;
+
+use faiss_indexer_storage::{CreateMode, Storages};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::build_context::BuildContext;
+use crate::error::{BuildError, ErrorKind, Result};
+use crate::inspect::StoredShape;
+use crate::ledger::Ledger;
+use crate::numbers::to_usize;
+use crate::spec::IndexSpec;
+use crate::training::hex;
+
+/// The format that this version writes and reads.
+pub(crate) const SCHEMA_VERSION: u32 = 1;
+/// A manifest is a few kilobytes; what is larger is none.
+const MOST_BYTES: u64 = 16 << 20;
+
+/// The content of `faiss.manifest.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Manifest {
+    pub(crate) schema_version: u32,
+    pub(crate) faiss_indexer_version: String,
+    pub(crate) faiss_version: String,
+    pub(crate) factory_string: String,
+    pub(crate) spec: IndexSpec,
+    pub(crate) rows: u64,
+    pub(crate) training_rows: u64,
+    pub(crate) bad_rows: Ledger,
+    pub(crate) duplicate_rows_left_out: u64,
+    pub(crate) partitions: usize,
+    pub(crate) fingerprint: String,
+    /// The index beside the manifest, unless the output is shards.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) index: Option<PublishedIndex>,
+    /// The directories below the manifest that hold an index and a manifest each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) shards: Vec<PublishedShard>,
+    pub(crate) seconds: BTreeMap<String, f64>,
+}
+
+/// The index file that a manifest describes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PublishedIndex {
+    pub(crate) name: String,
+    pub(crate) bytes: u64,
+    /// CRC-32C of the file, eight hexadecimal digits.
+    pub(crate) crc32c: String,
+    #[serde(flatten)]
+    pub(crate) shape: StoredShape,
+}
+
+/// One of the indexes that share the rows of a build.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PublishedShard {
+    /// `shard_<number>`.
+    pub(crate) directory: String,
+    pub(crate) rows: u64,
+    pub(crate) bytes: u64,
+    pub(crate) crc32c: String,
+    /// The last member of the shard's manifest, which thereby cannot be exchanged for another.
+    pub(crate) manifest_sha256: String,
+}
+
+/// A manifest that was read and whose checksum holds.
+#[derive(Debug, Clone)]
+pub(crate) struct CheckedManifest {
+    pub(crate) uri: String,
+    pub(crate) text: String,
+    pub(crate) sha256: String,
+    pub(crate) manifest: Manifest,
+}
+
+impl Manifest {
+    /// The bytes of the file.
+    pub(crate) fn to_file(&self) -> Result<String> {
+        let internal = |text: String| BuildError::new(ErrorKind::Internal, text);
+        let text = serde_json::to_string_pretty(self).map_err(|error| internal(error.to_string()))?;
+        let body = text.strip_suffix("\n}").ok_or_else(|| internal("a manifest is no JSON object".to_owned()))?;
+        let body = format!("{body},\n");
+        let sha256 = hex(&Sha256::digest(body.as_bytes()));
+        Ok(format!("{body}{}", last_lines(&sha256)))
+    }
+
+    /// The build that made the index, as far as its trained state depends on it.
+    pub(crate) fn context(&self, build_id: &str, output: &str) -> BuildContext {
+        BuildContext {
+            build_id: build_id.to_owned(),
+            output: output.to_owned(),
+            spec: self.spec.clone(),
+            factory_string: Some(self.factory_string.clone()),
+            sample_rate: 0.0,
+            training_rows: Some(self.training_rows),
+            good_rows: None,
+        }
+    }
+}
+
+fn last_lines(sha256: &str) -> String {
+    format!("  \"manifestSha256\": \"{sha256}\"\n}}\n")
+}
+
+/// Reads the manifest at `uri` and checks its checksum.
+pub(crate) fn read_manifest(uri: &str, storages: &Storages) -> Result<CheckedManifest> {
+    let file = storages.resolve(uri)?.open(uri)?;
+    if file.length() > MOST_BYTES {
+        return Err(BuildError::corrupt(uri, format!("{} bytes are too many for a manifest", file.length())));
+    }
+    let mut bytes = vec![0; to_usize(file.length())?];
+    file.read_exact_at(0, &mut bytes)?;
+    check_manifest(uri, &bytes)
+}
+
+/// Checks the bytes of a manifest.
+pub(crate) fn check_manifest(uri: &str, bytes: &[u8]) -> Result<CheckedManifest> {
+    let text = std::str::from_utf8(bytes).map_err(|error| BuildError::corrupt(uri, error))?;
+    let (body, rest) = text
+        .rfind("  \"manifestSha256\"")
+        .and_then(|place| text.split_at_checked(place))
+        .ok_or_else(|| BuildError::corrupt(uri, "its last member is not manifestSha256"))?;
+    let sha256 = hex(&Sha256::digest(body.as_bytes()));
+    if rest != last_lines(&sha256) {
+        let stated = rest.split('"').nth(3).unwrap_or_default();
+        let what = format!("manifestSha256 states '{stated}', and its content has {sha256}");
+        return Err(BuildError::corrupt(uri, what));
+    }
+    let manifest: Manifest = serde_json::from_str(text).map_err(|error| BuildError::corrupt(uri, error))?;
+    if manifest.schema_version != SCHEMA_VERSION {
+        let version = manifest.schema_version;
+        return Err(BuildError::corrupt(uri, format!("schemaVersion is {version}; this version reads {SCHEMA_VERSION}")));
+    }
+    Ok(CheckedManifest { uri: uri.to_owned(), text: text.to_owned(), sha256, manifest })
+}
+
+/// Writes `manifest` to `uri`.
+pub(crate) fn write_manifest(uri: &str, manifest: &Manifest, storages: &Storages) -> Result<()> {
+    let mut file = storages.resolve(uri)?.create(uri, CreateMode::Overwrite)?;
+    file.write_all(manifest.to_file()?.as_bytes())?;
+    file.finish()?;
+    Ok(())
+}
