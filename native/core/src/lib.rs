@@ -14,7 +14,9 @@ mod build_context;
 mod cancellation;
 mod duplicates;
 mod error;
+pub mod evaluation;
 mod faiss_index;
+mod faiss_search;
 mod family;
 mod fault;
 mod index_layout;
@@ -45,11 +47,13 @@ mod whole_build_tests;
 mod workers;
 
 pub use build_context::{abandon, check_build, start_build};
+pub use cancellation::Cancellation;
 pub use error::{BuildError, ErrorKind, Result};
 pub use fault::{Fault, raise};
 pub use publish::publish;
 pub use stage::{ProgressReport, RejectedRow, Stage, StageKind, StageRequest};
 pub use training_plan::{TrainingDecision, plan_training};
+pub use workers::Workers;
 
 /// Name and version of this library and of the Faiss inside.
 #[must_use]
