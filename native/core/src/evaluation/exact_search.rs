@@ -343,7 +343,7 @@ mod tests {
 
     #[test]
     fn a_cancelled_search_stops() {
-        let rows = Rows::new(500, 8);
+        let rows = Rows::new(600, 8);
         let mut search = ExactSearch::new(queries(&rows, Metric::L1), 5).unwrap();
         let cancellation = Cancellation::default();
         cancellation.cancel();
