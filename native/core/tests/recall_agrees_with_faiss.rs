@@ -34,7 +34,13 @@ fn rows() -> Rows {
     Rows { ids, vectors }
 }
 
-fn measure_with_stock_faiss(directory: &Path, factory: &str, metric: &str, dial: &str, values: &[u64]) -> Vec<[f64; 2]> {
+fn measure_with_stock_faiss(
+    directory: &Path,
+    factory: &str,
+    metric: &str,
+    dial: &str,
+    values: &[u64],
+) -> Vec<[f64; 2]> {
     let python = std::env::var("FAISS_INDEXER_PYTHON_CURRENT")
         .expect("FAISS_INDEXER_PYTHON_CURRENT is set by scripts/environment; make test-rust does that");
     let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/recall/measure.py");
@@ -84,7 +90,8 @@ fn agrees(factory: &str, metric: &str, setting: Option<Setting>, values: &[u64])
     for ((point, expected), value) in measured.points.iter().zip(&expected).zip(values) {
         for (k, expected) in [1, 10].iter().zip(expected) {
             let recall = point.recall[k];
-            let message = format!("{factory}, {metric}, {dial} {value}: recall@{k} is {recall}, faiss-cpu has {expected}");
+            let message =
+                format!("{factory}, {metric}, {dial} {value}: recall@{k} is {recall}, faiss-cpu has {expected}");
             assert!((recall - expected).abs() < 0.0005, "{message}");
         }
     }
