@@ -2,7 +2,7 @@
 //!
 //! A build is a sequence of stages. [`start_build`] checks the spec and makes the output's temporary directory; an
 //! engine then runs [`Stage`]s over its partitions and hands their receipts on: sample, [`plan_training`], train,
-//! encode, merge; [`publish`] ends it, or [`abandon`].
+//! encode, merge, and evaluate if a report is asked for; [`publish`] ends it, or [`abandon`].
 
 #![deny(unsafe_code)]
 #![cfg_attr(
@@ -11,6 +11,7 @@
 )]
 
 mod build_context;
+mod build_report;
 mod cancellation;
 mod duplicates;
 mod error;

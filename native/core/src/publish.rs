@@ -7,12 +7,14 @@ use log::{info, warn};
 use serde::Serialize;
 
 use crate::build_context::{
-    BuildContext, INDEX_NAME, MANIFEST_NAME, SUCCESS_NAME, TEMPORARY_NAME, refuse_finished_output,
+    BuildContext, INDEX_NAME, MANIFEST_NAME, REPORT_NAME, SUCCESS_NAME, TEMPORARY_NAME, refuse_finished_output,
 };
+use crate::build_report::report_page;
 use crate::error::{BuildError, ErrorKind, Result};
+use crate::evaluation::{Evaluation, Setting};
 use crate::faiss_index::FAISS_VERSION;
 use crate::ledger::Ledger;
-use crate::receipts::{Clock, MergeReceipt, Receipts, to_json};
+use crate::receipts::{Clock, EvaluateReceipt, MergeReceipt, Receipts, to_json};
 use crate::spec::IndexSpec;
 use crate::training_plan::total_ledger;
 
@@ -33,6 +35,38 @@ struct Manifest<'a> {
     fingerprint: &'a str,
     index: IndexFile<'a>,
     seconds: &'a BTreeMap<&'static str, f64>,
+    #[serde(flatten)]
+    measured: Option<Measured<'a>>,
+}
+
+/// What the evaluate stage found.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Measured<'a> {
+    /// Recall against exact search.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recall: Option<&'a Evaluation>,
+    /// For inverted lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    suggested_nprobe: Option<u64>,
+    /// For graphs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    suggested_ef_search: Option<u64>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    notes: &'a [String],
+}
+
+impl<'a> Measured<'a> {
+    fn of(receipt: &'a EvaluateReceipt) -> Self {
+        let setting = receipt.evaluation.as_ref().and_then(|evaluation| evaluation.setting);
+        let lists = setting == Some(Setting::Nprobe);
+        Self {
+            recall: receipt.evaluation.as_ref(),
+            suggested_nprobe: receipt.suggested.filter(|_| lists),
+            suggested_ef_search: receipt.suggested.filter(|_| !lists),
+            notes: &receipt.notes,
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -87,10 +121,12 @@ pub fn publish(build: &str, receipts: &[String], storages: &Storages) -> Result<
         fingerprint: &merged.fingerprint,
         index: IndexFile { name: INDEX_NAME, bytes: merged.bytes, sha256: &merged.sha256 },
         seconds: &seconds,
+        measured: receipts.evaluated.as_ref().map(Measured::of),
     };
     let content = serde_json::to_string_pretty(&content)
         .map_err(|error| BuildError::new(ErrorKind::Internal, error.to_string()))?;
-    put_in_place(&context, merged, &index, &manifest, &content, storages)?;
+    let page = context.spec.report.then(|| report_page(&context, &receipts, &ledger)).transpose()?;
+    put_in_place(&context, merged, &index, &manifest, &content, page.as_deref(), storages)?;
 
     let summary = Summary {
         rows: merged.rows,
@@ -128,6 +164,7 @@ fn put_in_place(
     index: &str,
     manifest: &str,
     content: &str,
+    page: Option<&str>,
     storages: &Storages,
 ) -> Result<()> {
     let storage = storages.resolve(&context.output)?;
@@ -136,8 +173,13 @@ fn put_in_place(
     let success = context.published(SUCCESS_NAME);
     storage.delete(&success)?;
     storage.delete(manifest)?;
+    let report = context.published(REPORT_NAME);
+    storage.delete(&report)?;
     storage.rename(&merged.uri, index)?;
     put(storage.as_ref(), manifest, content.as_bytes(), CreateMode::Overwrite)?;
+    if let Some(page) = page {
+        put(storage.as_ref(), &report, page.as_bytes(), CreateMode::Overwrite)?;
+    }
     check_length(storage.as_ref(), index, merged.bytes)?;
     put(storage.as_ref(), &success, b"", CreateMode::New)?;
 
@@ -164,10 +206,12 @@ fn put(storage: &dyn Storage, uri: &str, content: &[u8], mode: CreateMode) -> Re
 }
 
 fn stage_seconds(receipts: &Receipts, merged: &MergeReceipt) -> BTreeMap<&'static str, f64> {
-    BTreeMap::from([
+    let mut seconds = BTreeMap::from([
         ("sample", Clock::wall_seconds(receipts.samples.iter().map(|receipt| receipt.clock))),
         ("train", Clock::wall_seconds(receipts.trained.iter().map(|receipt| receipt.clock))),
         ("encode", Clock::wall_seconds(receipts.shards.iter().map(|receipt| receipt.clock))),
         ("merge", Clock::wall_seconds([merged.clock])),
-    ])
+    ]);
+    seconds.extend(receipts.evaluated.iter().map(|receipt| ("evaluate", Clock::wall_seconds([receipt.clock]))));
+    seconds
 }

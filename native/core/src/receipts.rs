@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{BuildError, ErrorKind, Result};
+use crate::evaluation::Evaluation;
 use crate::ledger::Ledger;
 
 /// The report of any stage.
@@ -16,6 +17,7 @@ pub(crate) enum Receipt {
     Train(TrainReceipt),
     Encode(ShardReceipt),
     Merge(MergeReceipt),
+    Evaluate(EvaluateReceipt),
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -26,6 +28,9 @@ pub(crate) struct SampleReceipt {
     pub(crate) good_rows: u64,
     pub(crate) ledger: Ledger,
     pub(crate) sample: Option<SampleFile>,
+    /// Rows of this partition that may be queries of the report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) queries: Option<SampleFile>,
     pub(crate) clock: Clock,
 }
 
@@ -45,6 +50,9 @@ pub(crate) struct TrainReceipt {
     pub(crate) bytes: u64,
     pub(crate) fingerprint: String,
     pub(crate) training_rows: u64,
+    /// The queries of the report, by ascending id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) queries: Option<SampleFile>,
     pub(crate) clock: Clock,
 }
 
@@ -56,7 +64,18 @@ pub(crate) struct ShardReceipt {
     pub(crate) rows: u64,
     pub(crate) ledger: Ledger,
     pub(crate) runs: Vec<RunFile>,
+    /// The neighbours of the report's queries among the rows of this shard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) truth: Option<TruthFile>,
     pub(crate) clock: Clock,
+}
+
+/// Neighbours of the report's queries.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct TruthFile {
+    pub(crate) uri: String,
+    pub(crate) crc32c: u32,
 }
 
 /// One sorted run of a shard, and the checksums of its sections.
@@ -91,17 +110,32 @@ pub(crate) struct MergeReceipt {
     pub(crate) clock: Clock,
 }
 
-/// When a task began and ended, in milliseconds since 1970.
+/// What was measured of the finished index.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct EvaluateReceipt {
+    /// Absent when the index could not be searched; a note says why.
+    pub(crate) evaluation: Option<Evaluation>,
+    /// The setting that a user should start with, if recall was measured.
+    pub(crate) suggested: Option<u64>,
+    pub(crate) notes: Vec<String>,
+    pub(crate) clock: Clock,
+}
+
+/// When a task began and ended, in milliseconds since 1970, and what memory its process had needed by then.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct Clock {
     pub(crate) began: u64,
     pub(crate) ended: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) peak_bytes: Option<u64>,
 }
 
 impl Clock {
     /// From `began`, as [`Clock::start`] gave it, until this moment.
     pub(crate) fn stop(began: u64) -> Self {
-        Self { began, ended: Self::start().max(began) }
+        Self { began, ended: Self::start().max(began), peak_bytes: peak_resident_bytes() }
     }
 
     pub(crate) fn start() -> u64 {
@@ -118,6 +152,14 @@ impl Clock {
     }
 }
 
+/// The most memory that this process has had in use (VmHWM in proc_pid_status(5)).
+fn peak_resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim_end().parse().ok()?;
+    kibibytes.checked_mul(1024)
+}
+
 /// The receipts of a build, sorted by stage.
 #[derive(Debug, Default)]
 pub(crate) struct Receipts {
@@ -125,6 +167,7 @@ pub(crate) struct Receipts {
     pub(crate) trained: Option<TrainReceipt>,
     pub(crate) shards: Vec<ShardReceipt>,
     pub(crate) merged: Option<MergeReceipt>,
+    pub(crate) evaluated: Option<EvaluateReceipt>,
 }
 
 impl Receipts {
@@ -138,6 +181,7 @@ impl Receipts {
                 Receipt::Train(trained) => receipts.trained = Some(trained),
                 Receipt::Encode(shard) => receipts.shards.push(shard),
                 Receipt::Merge(merged) => receipts.merged = Some(merged),
+                Receipt::Evaluate(evaluated) => receipts.evaluated = Some(evaluated),
             }
         }
         Ok(receipts)

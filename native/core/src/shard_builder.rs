@@ -5,6 +5,7 @@ use std::sync::Arc;
 use faiss_indexer_storage::Storages;
 
 use crate::build_context::BuildContext;
+use crate::build_report::PartialTruth;
 use crate::cancellation::Cancellation;
 use crate::error::{BuildError, ErrorKind, Result};
 use crate::ledger::BadRow;
@@ -31,6 +32,7 @@ pub(crate) struct ShardBuilder {
     rows: EncodedRows,
     most_rows: usize,
     runs: Vec<RunFile>,
+    truth: Option<PartialTruth>,
     began: u64,
 }
 
@@ -41,6 +43,7 @@ impl ShardBuilder {
         trained: TrainedState,
         workers: Workers,
         storages: Storages,
+        truth: Option<PartialTruth>,
     ) -> Result<Self> {
         /// The list number, the id, its sorted copy and the place in the order of a row.
         const BYTES_BESIDE_CODE: u64 = 4 + 8 + 8 + 8 + 4;
@@ -58,6 +61,7 @@ impl ShardBuilder {
             waiting_ids: Vec::new(),
             waiting_vectors: Vec::new(),
             runs: Vec::new(),
+            truth,
             began: Clock::start(),
             context,
             storages,
@@ -99,7 +103,9 @@ impl ShardBuilder {
         if !self.rows.ids.is_empty() {
             self.write_run(cancellation, progress)?;
         }
+        let truth = self.truth.map(|truth| truth.write(&self.context, self.partition, &self.storages)).transpose()?;
         Ok(ShardReceipt {
+            truth,
             partition: self.partition,
             fingerprint: self.trained.fingerprint,
             rows: self.runs.iter().map(|run| run.rows).sum(),
@@ -114,6 +120,10 @@ impl ShardBuilder {
         let block = encoder.block_rows();
         if !self.rows.ids.is_empty() && self.rows.ids.len() + count > self.most_rows {
             self.write_run(cancellation, progress)?;
+        }
+        if let Some(truth) = &mut self.truth {
+            let rows = &self.waiting_vectors[..count * self.dimension];
+            truth.append(&self.waiting_ids[..count], rows, &self.workers, cancellation)?;
         }
         let mut lists = vec![0; count];
         let begin = self.rows.codes.len();

@@ -36,7 +36,7 @@ pub(crate) fn three_digits(value: f64) -> String {
         v if v >= 9.995 => format!("{v:.1}"),
         v if v >= 0.9995 => format!("{v:.2}"),
         v if v >= 0.1 => format!("{v:.3}"),
-        v if v == 0.0 => "0".to_owned(),
+        0.0 => "0".to_owned(),
         v => format!("{v:.4}"),
     }
 }
@@ -45,7 +45,7 @@ pub(crate) fn three_digits(value: f64) -> String {
 pub(crate) fn seconds(value: f64) -> String {
     let value = if value.is_finite() { value.max(0.0) } else { 0.0 };
     match value {
-        v if v == 0.0 => "0 s".to_owned(),
+        0.0 => "0 s".to_owned(),
         v if v < 1e-3 => format!("{} µs", three_digits(v * 1e6)),
         v if v < 1.0 => format!("{} ms", three_digits(v * 1e3)),
         v if v < 59.95 => format!("{v:.1} s"),

@@ -120,8 +120,11 @@ impl ExactSearch {
         &self.nearest
     }
 
-    pub(crate) fn nearest_mut(&mut self) -> &mut [NearestRows] {
-        &mut self.nearest
+    /// Takes over one row that another search found.
+    pub(crate) fn add(&mut self, query: usize, rank: f64, id: i64) {
+        if let Some(nearest) = self.nearest.get_mut(query) {
+            nearest.add(RankedRow { rank, id });
+        }
     }
 
     fn take(&mut self, others: &[NearestRows]) {
@@ -291,7 +294,12 @@ mod tests {
                 let found = search(&rows, &queries, 700, 1);
                 let mut scaled = Vec::new();
                 let mut filter = RowFilter::new(dimension, metric);
-                filter.each(&rows.ids, &rows.vectors, |id, row| Ok(scaled.push((id, row.to_vec())))).unwrap();
+                filter
+                    .each(&rows.ids, &rows.vectors, |id, row| {
+                        scaled.push((id, row.to_vec()));
+                        Ok(())
+                    })
+                    .unwrap();
                 for query in 0..queries.count() {
                     let others = scaled.iter().filter(|(id, _)| !queries.is_own(query, *id));
                     let mut all: Vec<(f64, i64)> =

@@ -54,6 +54,11 @@ impl Queries {
         Ok(Self { vectors: prepared, ids, dimension, metric })
     }
 
+    /// Rows as an index sees them: checked, and scaled where the metric asks for it.
+    pub(crate) fn of_index_rows(vectors: Vec<f32>, ids: Vec<i64>, dimension: usize, metric: Metric) -> Self {
+        Self { vectors, ids: Some(ids), dimension, metric }
+    }
+
     /// Number of queries.
     #[must_use]
     pub fn count(&self) -> usize {
