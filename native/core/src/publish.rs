@@ -11,7 +11,7 @@ use crate::build_context::{
 };
 use crate::build_report::report_page;
 use crate::error::{BuildError, ErrorKind, Result};
-use crate::evaluation::{Evaluation, Setting};
+use crate::evaluation::{Evaluation, ListBalance, RecallPoint, Setting};
 use crate::faiss_index::FAISS_VERSION;
 use crate::ledger::Ledger;
 use crate::receipts::{Clock, EvaluateReceipt, MergeReceipt, Receipts, to_json};
@@ -43,9 +43,10 @@ struct Manifest<'a> {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Measured<'a> {
-    /// Recall against exact search.
     #[serde(skip_serializing_if = "Option::is_none")]
-    recall: Option<&'a Evaluation>,
+    recall: Option<MeasuredRecall<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lists: Option<&'a ListBalance>,
     /// For inverted lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     suggested_nprobe: Option<u64>,
@@ -56,14 +57,31 @@ struct Measured<'a> {
     notes: &'a [String],
 }
 
+/// Recall against exact search, over the setting.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct MeasuredRecall<'a> {
+    queries: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    setting: Option<&'static str>,
+    points: &'a [RecallPoint],
+}
+
 impl<'a> Measured<'a> {
     fn of(receipt: &'a EvaluateReceipt) -> Self {
-        let setting = receipt.evaluation.as_ref().and_then(|evaluation| evaluation.setting);
-        let lists = setting == Some(Setting::Nprobe);
+        let evaluation = receipt.evaluation.as_ref();
+        let setting = evaluation.and_then(|evaluation| evaluation.setting);
+        let has_lists = setting == Some(Setting::Nprobe);
+        let measured = evaluation.filter(|evaluation| !evaluation.points.is_empty());
         Self {
-            recall: receipt.evaluation.as_ref(),
-            suggested_nprobe: receipt.suggested.filter(|_| lists),
-            suggested_ef_search: receipt.suggested.filter(|_| !lists),
+            recall: measured.map(|Evaluation { queries, points, .. }| MeasuredRecall {
+                queries: *queries,
+                setting: setting.map(Setting::name),
+                points,
+            }),
+            lists: evaluation.and_then(|evaluation| evaluation.lists.as_ref()),
+            suggested_nprobe: receipt.suggested.filter(|_| has_lists),
+            suggested_ef_search: receipt.suggested.filter(|_| !has_lists),
             notes: &receipt.notes,
         }
     }

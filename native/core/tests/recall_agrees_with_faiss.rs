@@ -89,13 +89,13 @@ fn agrees(factory: &str, metric: &str, setting: Option<Setting>, values: &[u64])
     let measured = evaluate(&[index], &queries, &truth, &[1, 10], &sweep, &workers, &cancellation).unwrap();
     for ((point, expected), value) in measured.points.iter().zip(&expected).zip(values) {
         for (k, expected) in [1, 10].iter().zip(expected) {
-            let recall = point.recall[k];
+            let recall = point.at(*k).unwrap();
             let message =
                 format!("{factory}, {metric}, {dial} {value}: recall@{k} is {recall}, faiss-cpu has {expected}");
             assert!((recall - expected).abs() < 0.0005, "{message}");
         }
     }
-    let least = measured.points.iter().map(|point| point.recall[&10]).fold(1.0, f64::min);
+    let least = measured.points.iter().map(|point| point.at(10).unwrap()).fold(1.0, f64::min);
     assert!(least > 0.05, "{factory}: recall {least} would agree with anything");
 }
 

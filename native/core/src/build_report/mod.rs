@@ -5,6 +5,8 @@ mod evaluate_build;
 mod page;
 mod partial_truth;
 mod query_sample;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use evaluate_build::evaluate_build;
 pub(crate) use page::report_page;

@@ -66,8 +66,8 @@ fn spec_pairs(context: &BuildContext) -> Result<Vec<(String, String)>> {
 fn recall(evaluation: &Evaluation, suggested: Option<u64>) -> Recall {
     let points = evaluation.points.iter().map(|point| RecallPoint {
         value: point.value,
-        at_1: point.recall.get(&1).copied(),
-        at_10: point.recall.get(&10).copied(),
+        at_1: point.at(1),
+        at_10: point.at(10),
         seconds_per_query: Some(point.seconds_per_query),
     });
     Recall {

@@ -120,3 +120,41 @@ fn read_rows(file: &SampleFile, dimension: usize, storages: &Storages) -> Result
     let vectors = vectors.as_chunks().0.iter().map(|raw| f32::from_le_bytes(*raw)).collect();
     Ok((ids.as_chunks().0.iter().map(|raw| i64::from_le_bytes(*raw)).collect(), vectors))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_builds::Rows;
+
+    fn spec(dimension: &str, report: &str) -> IndexSpec {
+        let pairs = [("dimension", dimension), ("report", report)];
+        IndexSpec::from_pairs(&pairs.map(|(key, value)| (key.to_owned(), value.to_owned()))).unwrap()
+    }
+
+    #[test]
+    fn queries_are_the_same_in_any_order_and_are_not_the_training_rows() {
+        let mut rows = Rows::new(3_000, 4);
+        // An id that is there twice.
+        rows.ids[7] = rows.ids[8];
+        let choose = |rows: &Rows| {
+            let mut sample = QuerySample::new(&spec("4", "true")).unwrap().unwrap();
+            (0..rows.ids.len()).for_each(|row| sample.offer(rows.ids[row], rows.row(row)));
+            sample.rows.into_sorted_vec()
+        };
+        let chosen = choose(&rows);
+        assert_eq!(chosen.len(), 200);
+        assert_eq!(chosen, choose(&rows.select((0..3_000).rev())));
+        let mut training = rows.ids.clone();
+        training.sort_by_key(|id| crate::row_hash::row_hash(*id, 1234));
+        let both = chosen.iter().filter(|row| training[..200].contains(&row.id)).count();
+        assert!(both < 40, "{both} of 200 queries are among the first 200 training rows");
+    }
+
+    #[test]
+    fn rows_of_many_dimensions_are_fewer_queries() {
+        for (dimension, most) in [("1", 200), ("20971", 200), ("1048576", 4)] {
+            assert_eq!(QuerySample::new(&spec(dimension, "true")).unwrap().unwrap().most, most);
+        }
+        assert!(QuerySample::new(&spec("8", "false")).unwrap().is_none());
+    }
+}

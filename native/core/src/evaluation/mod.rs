@@ -12,9 +12,9 @@ mod recall;
 mod suggestion;
 
 pub use exact_search::ExactSearch;
-pub use list_balance::ListBalance;
+pub use list_balance::{ListBalance, ListSizeBin};
 pub use loaded_index::{LoadedIndex, SearchSettings, Setting};
 pub use nearest_rows::Neighbours;
 pub use queries::Queries;
-pub use recall::{Evaluation, RecallPoint, evaluate};
+pub use recall::{Evaluation, RecallAt, RecallPoint, evaluate};
 pub use suggestion::{default_sweep, rule_of_thumb, suggest};

@@ -1,6 +1,6 @@
 //! Recall: which share of the true neighbours an index finds.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -38,10 +38,27 @@ pub struct RecallPoint {
     /// The value of the setting; absent when the family has none, or when it was left as the file says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<u64>,
-    /// For each k, the mean over all queries of the share of the k true neighbours that is among the k found.
-    pub recall: BTreeMap<usize, f64>,
+    /// Recall at each k, in the order that was asked for.
+    pub recall: Vec<RecallAt>,
     /// Time that one thread spends on a query.
     pub seconds_per_query: f64,
+}
+
+/// Which share of the k true neighbours is among the k found, over all queries.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct RecallAt {
+    /// How many neighbours.
+    pub k: usize,
+    /// The share, from 0 to 1.
+    pub share: f64,
+}
+
+impl RecallPoint {
+    /// Recall at `k`, if it was measured.
+    #[must_use]
+    pub fn at(&self, k: usize) -> Option<f64> {
+        self.recall.iter().find(|recall| recall.k == k).map(|recall| recall.share)
+    }
 }
 
 /// Compares what `indexes`, which share the rows as shards do, find for `queries` with the true neighbours, once for each of
@@ -79,7 +96,10 @@ pub fn evaluate(
             let found = search_all(indexes, queries, depth, *settings, workers, cancellation)?;
             Ok(RecallPoint {
                 value: setting.and_then(|setting| settings.value_for(setting)),
-                recall: ks.iter().map(|k| (*k, recall_at(*k, queries, truth, &found.neighbours))).collect(),
+                recall: ks
+                    .iter()
+                    .map(|k| RecallAt { k: *k, share: recall_at(*k, queries, truth, &found.neighbours) })
+                    .collect(),
                 seconds_per_query: found.seconds_per_query,
             })
         })
@@ -122,7 +142,7 @@ fn search_all(
 }
 
 fn recall_at(k: usize, queries: &Queries, truth: &Neighbours, found: &[Vec<(f32, i64)>]) -> f64 {
-    let (mut sum, mut counted) = (0.0, 0_u64);
+    let (mut all_hits, mut all_wanted) = (0, 0);
     for (query, found) in found.iter().enumerate() {
         let (ids, distances) = (&truth.ids[query], &truth.distances[query]);
         let wanted = k.min(ids.len());
@@ -144,10 +164,10 @@ fn recall_at(k: usize, queries: &Queries, truth: &Neighbours, found: &[Vec<(f32,
                 _ => false,
             })
             .count();
-        sum += as_double(to_u64(hits.min(wanted))) / as_double(to_u64(wanted));
-        counted += 1;
+        all_hits += hits.min(wanted);
+        all_wanted += wanted;
     }
-    if counted == 0 { 1.0 } else { sum / as_double(counted) }
+    if all_wanted == 0 { 1.0 } else { as_double(to_u64(all_hits)) / as_double(to_u64(all_wanted)) }
 }
 
 #[cfg(test)]

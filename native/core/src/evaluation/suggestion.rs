@@ -50,7 +50,8 @@ fn nprobes(nlist: u64, rows: u64, queries: u64) -> Vec<u64> {
 #[must_use]
 pub fn suggest(evaluation: &Evaluation) -> Option<u64> {
     let deciding = |point: &RecallPoint| {
-        point.recall.get(&DECIDING_K).or_else(|| point.recall.values().next_back()).copied().unwrap_or_default()
+        let deepest = point.recall.iter().max_by_key(|recall| recall.k).map(|recall| recall.share);
+        point.at(DECIDING_K).or(deepest).unwrap_or_default()
     };
     let best = evaluation.points.iter().map(deciding).fold(0.0, f64::max);
     let good = evaluation.points.iter().filter(|point| deciding(point) >= GOOD_ENOUGH * best);
@@ -68,13 +69,14 @@ pub fn rule_of_thumb(nlist: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evaluation::RecallAt;
 
     fn measured(points: &[(u64, f64)]) -> Evaluation {
         let points = points
             .iter()
             .map(|(value, recall)| RecallPoint {
                 value: Some(*value),
-                recall: [(1, 1.0), (10, *recall)].into(),
+                recall: vec![RecallAt { k: 1, share: 1.0 }, RecallAt { k: 10, share: *recall }],
                 seconds_per_query: 0.0,
             })
             .collect();
