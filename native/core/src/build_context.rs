@@ -13,6 +13,8 @@ use crate::spec::IndexSpec;
 pub(crate) const INDEX_NAME: &str = "faiss.index";
 /// What is known about it.
 pub(crate) const MANIFEST_NAME: &str = "faiss.manifest.json";
+/// What people read about it.
+pub(crate) const REPORT_NAME: &str = "report.html";
 /// Written last: the directory is complete.
 pub(crate) const SUCCESS_NAME: &str = "_SUCCESS";
 /// Parent of everything that is not published yet.

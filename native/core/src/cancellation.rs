@@ -9,10 +9,11 @@ use crate::error::{BuildError, ErrorKind, Result};
 /// be interrupted: sorting a full run, one singular value decomposition of OPQ, and ordering the centroids of one
 /// sub-quantizer, about two seconds at most.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Cancellation(Arc<AtomicBool>);
+pub struct Cancellation(Arc<AtomicBool>);
 
 impl Cancellation {
-    pub(crate) fn cancel(&self) {
+    /// Makes the work that shares this flag stop with [`ErrorKind::Cancelled`].
+    pub fn cancel(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 

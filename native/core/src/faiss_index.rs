@@ -278,7 +278,7 @@ fn receive(call: impl FnOnce(*mut *mut u8, *mut usize, *mut *mut c_char) -> i32)
 }
 
 /// Runs a shim call and turns its code and message into a result.
-fn check(call: impl FnOnce(*mut *mut c_char) -> i32) -> Result<()> {
+pub(crate) fn check(call: impl FnOnce(*mut *mut c_char) -> i32) -> Result<()> {
     let mut message: *mut c_char = ptr::null_mut();
     let code = call(&mut message);
     let text = if message.is_null() {

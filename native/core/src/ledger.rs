@@ -72,6 +72,11 @@ impl Ledger {
         self.0.get(&kind).map_or(0, |entry| entry.rows)
     }
 
+    /// Each kind in words, its rows and the first of their ids.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (&'static str, u64, &[i64])> {
+        self.0.iter().map(|(kind, entry)| (kind.describe(), entry.rows, entry.first_ids.as_slice()))
+    }
+
     /// The bad rows in words, for a message.
     pub(crate) fn describe(&self, expected_dimension: u64) -> String {
         let kinds: Vec<String> = self

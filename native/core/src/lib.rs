@@ -2,7 +2,7 @@
 //!
 //! A build is a sequence of stages. [`start_build`] checks the spec and makes the output's temporary directory; an
 //! engine then runs [`Stage`]s over its partitions and hands their receipts on: sample, [`plan_training`], train,
-//! encode, merge; [`publish`] ends it, or [`abandon`].
+//! encode, merge, and evaluate if a report is asked for; [`publish`] ends it, or [`abandon`].
 
 #![deny(unsafe_code)]
 #![cfg_attr(
@@ -11,12 +11,15 @@
 )]
 
 mod build_context;
+mod build_report;
 mod cancellation;
 mod checksum;
 mod duplicates;
 mod encoded_rows;
 mod error;
+pub mod evaluation;
 mod faiss_index;
+mod faiss_search;
 mod family;
 mod fault;
 mod index_file;
@@ -52,12 +55,14 @@ mod whole_build_tests;
 mod workers;
 
 pub use build_context::{abandon, check_build, start_build};
+pub use cancellation::Cancellation;
 pub use error::{BuildError, ErrorKind, Result};
 pub use fault::{Fault, raise};
 pub use inspect::{IndexDescription, ListsDescription, inspect, inspect_list_sizes};
 pub use publish::publish;
 pub use stage::{ProgressReport, RejectedRow, Stage, StageKind, StageRequest};
 pub use training_plan::{TrainingDecision, plan_training};
+pub use workers::Workers;
 
 /// Name and version of this library and of the Faiss inside.
 #[must_use]

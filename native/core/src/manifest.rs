@@ -11,9 +11,11 @@ use sha2::{Digest, Sha256};
 
 use crate::build_context::BuildContext;
 use crate::error::{BuildError, ErrorKind, Result};
+use crate::evaluation::{Evaluation, Setting, rule_of_thumb};
 use crate::inspect::StoredShape;
 use crate::ledger::Ledger;
 use crate::numbers::to_usize;
+use crate::receipts::{DuplicateRows, EvaluateReceipt};
 use crate::spec::IndexSpec;
 use crate::training::hex;
 
@@ -34,16 +36,61 @@ pub(crate) struct Manifest {
     pub(crate) rows: u64,
     pub(crate) training_rows: u64,
     pub(crate) bad_rows: Ledger,
+    pub(crate) duplicates: DuplicateRows,
     pub(crate) duplicate_rows_left_out: u64,
     pub(crate) partitions: usize,
     pub(crate) fingerprint: String,
     /// The index beside the manifest, unless the output is shards.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) index: Option<PublishedIndex>,
+    /// Which shard of a larger output this is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) shard: Option<ShardOf>,
     /// The directories below the manifest that hold an index and a manifest each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) shards: Vec<PublishedShard>,
     pub(crate) seconds: BTreeMap<String, f64>,
+    #[serde(flatten)]
+    pub(crate) measured: Measured,
+}
+
+/// The place of an index among those that share the rows of a build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ShardOf {
+    pub(crate) number: u32,
+    pub(crate) of: u64,
+}
+
+/// How well the index finds neighbours, and how to search it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Measured {
+    /// Recall against exact search; a build with a report has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) recall: Option<Evaluation>,
+    /// For inverted lists: what the recall suggests, or a rule of thumb.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) suggested_nprobe: Option<u64>,
+    /// For graphs, what the recall suggests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) suggested_ef_search: Option<u64>,
+    /// Why something could not be measured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) notes: Vec<String>,
+}
+
+impl Measured {
+    pub(crate) fn of(receipt: Option<&EvaluateReceipt>, nlist: Option<u64>) -> Self {
+        let evaluation = receipt.and_then(|receipt| receipt.evaluation.as_ref());
+        let setting = evaluation.and_then(|evaluation| evaluation.setting);
+        let suggested = |of| receipt.and_then(|receipt| receipt.suggested).filter(|_| setting == Some(of));
+        Self {
+            recall: evaluation.filter(|evaluation| !evaluation.points.is_empty()).cloned(),
+            suggested_nprobe: suggested(Setting::Nprobe).or(nlist.map(rule_of_thumb)),
+            suggested_ef_search: suggested(Setting::EfSearch),
+            notes: receipt.map(|receipt| receipt.notes.clone()).unwrap_or_default(),
+        }
+    }
 }
 
 /// The index file that a manifest describes.

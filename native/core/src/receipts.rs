@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{BuildError, ErrorKind, Result};
+use crate::evaluation::Evaluation;
 use crate::ledger::Ledger;
 
 /// The report of any stage.
@@ -16,6 +17,7 @@ pub(crate) enum Receipt {
     Train(TrainReceipt),
     Encode(ShardReceipt),
     Merge(MergeReceipt),
+    Evaluate(EvaluateReceipt),
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -26,6 +28,9 @@ pub(crate) struct SampleReceipt {
     pub(crate) good_rows: u64,
     pub(crate) ledger: Ledger,
     pub(crate) sample: Option<SampleFile>,
+    /// Rows of this partition that may be queries of the report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) queries: Option<SampleFile>,
     pub(crate) clock: Clock,
 }
 
@@ -45,6 +50,9 @@ pub(crate) struct TrainReceipt {
     pub(crate) bytes: u64,
     pub(crate) fingerprint: String,
     pub(crate) training_rows: u64,
+    /// The queries of the report, by ascending id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) queries: Option<SampleFile>,
     pub(crate) clock: Clock,
 }
 
@@ -56,7 +64,18 @@ pub(crate) struct ShardReceipt {
     pub(crate) rows: u64,
     pub(crate) ledger: Ledger,
     pub(crate) runs: Vec<RunFile>,
+    /// The neighbours of the report's queries among the rows of this shard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) truth: Option<TruthFile>,
     pub(crate) clock: Clock,
+}
+
+/// Neighbours of the report's queries.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct TruthFile {
+    pub(crate) uri: String,
+    pub(crate) crc32c: u32,
 }
 
 /// One sorted run of a shard, and the checksums of its sections.
@@ -109,17 +128,46 @@ pub(crate) struct DuplicateRows {
     pub(crate) first_ids: Vec<i64>,
 }
 
+impl DuplicateRows {
+    /// How many ids are kept: the smallest, so that shards do not change them.
+    pub(crate) const FIRST_IDS: usize = 5;
+
+    /// Takes those of another shard.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.rows += other.rows;
+        self.first_ids.extend_from_slice(&other.first_ids);
+        self.first_ids.sort_unstable();
+        self.first_ids.truncate(Self::FIRST_IDS);
+    }
+}
+
 /// When a task began and ended, in milliseconds since 1970.
+/// What was measured of the finished index.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct EvaluateReceipt {
+    /// Absent when the index could not be searched; a note says why.
+    pub(crate) evaluation: Option<Evaluation>,
+    /// The setting that a user should start with, if recall was measured.
+    pub(crate) suggested: Option<u64>,
+    pub(crate) notes: Vec<String>,
+    pub(crate) clock: Clock,
+}
+
+/// When a task began and ended, in milliseconds since 1970, and what memory its process had needed by then.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct Clock {
     pub(crate) began: u64,
     pub(crate) ended: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) peak_bytes: Option<u64>,
 }
 
 impl Clock {
     /// From `began`, as [`Clock::start`] gave it, until this moment.
     pub(crate) fn stop(began: u64) -> Self {
-        Self { began, ended: Self::start().max(began) }
+        Self { began, ended: Self::start().max(began), peak_bytes: peak_resident_bytes() }
     }
 
     pub(crate) fn start() -> u64 {
@@ -136,13 +184,23 @@ impl Clock {
     }
 }
 
+/// The most memory that this process has had in use (VmHWM in proc_pid_status(5)).
+fn peak_resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim_end().parse().ok()?;
+    kibibytes.checked_mul(1024)
+}
+
 /// The receipts of a build, sorted by stage.
 #[derive(Debug, Default)]
 pub(crate) struct Receipts {
     pub(crate) samples: Vec<SampleReceipt>,
     pub(crate) trained: Option<TrainReceipt>,
     pub(crate) shards: Vec<ShardReceipt>,
-    pub(crate) merged: Option<MergeReceipt>,
+    /// One for each shard of the output, in the order of the shards.
+    pub(crate) merged: Vec<MergeReceipt>,
+    pub(crate) evaluated: Option<EvaluateReceipt>,
 }
 
 impl Receipts {
@@ -155,9 +213,11 @@ impl Receipts {
                 Receipt::Sample(sample) => receipts.samples.push(sample),
                 Receipt::Train(trained) => receipts.trained = Some(trained),
                 Receipt::Encode(shard) => receipts.shards.push(shard),
-                Receipt::Merge(merged) => receipts.merged = Some(merged),
+                Receipt::Merge(merged) => receipts.merged.push(merged),
+                Receipt::Evaluate(evaluated) => receipts.evaluated = Some(evaluated),
             }
         }
+        receipts.merged.sort_by_key(|merged| merged.shard);
         Ok(receipts)
     }
 
@@ -165,8 +225,15 @@ impl Receipts {
         self.trained.as_ref().ok_or_else(|| BuildError::invalid("the receipt of the stage train is missing"))
     }
 
-    pub(crate) fn merged(&self) -> Result<&MergeReceipt> {
-        self.merged.as_ref().ok_or_else(|| BuildError::invalid("the receipt of the stage merge is missing"))
+    /// The files of all shards, of which there have to be `shards`.
+    pub(crate) fn merged(&self, shards: u64) -> Result<&[MergeReceipt]> {
+        let numbers = self.merged.iter().map(|merged| u64::from(merged.shard));
+        if numbers.eq(0..shards) {
+            Ok(&self.merged)
+        } else {
+            let found = self.merged.len();
+            Err(BuildError::invalid(format!("{found} receipts of the stage merge are there, and shards={shards}")))
+        }
     }
 }
 

@@ -9,6 +9,13 @@ pub(crate) fn row_hash(id: i64, seed: u64) -> u64 {
     x ^ (x >> 31)
 }
 
+/// Decides which rows are queries of the report, independently of those that train.
+pub(crate) fn query_hash(id: i64, seed: u64) -> u64 {
+    // Hashed twice, so that neither the seed nor this constant alone relates it to `row_hash`.
+    let first = row_hash(id, seed);
+    row_hash(i64::from_ne_bytes(first.to_ne_bytes()), 0x5851_F42D_4C95_7F2D)
+}
+
 /// The largest hash that a sample of `rate` keeps, or nothing when it keeps no row.
 pub(crate) fn largest_kept(rate: f64) -> Option<u64> {
     if rate <= 0.0 {

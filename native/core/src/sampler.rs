@@ -5,6 +5,7 @@ use std::collections::BinaryHeap;
 use faiss_indexer_storage::{CreateMode, SequentialWrite, Storages};
 
 use crate::build_context::BuildContext;
+use crate::build_report::QuerySample;
 use crate::error::Result;
 use crate::ledger::{BadRow, Ledger};
 use crate::numbers::{to_u64, to_usize};
@@ -13,7 +14,7 @@ use crate::row_hash::{largest_kept, row_hash};
 use crate::stage::Progress;
 use crate::vectors::RowFilter;
 
-/// Writes a file of the sampled rows' vectors, row-major, followed by their ids.
+/// Writes a file of the sampled rows, and a small one of the rows that may be queries of the report.
 pub(crate) struct Sampler {
     context: BuildContext,
     storages: Storages,
@@ -25,11 +26,13 @@ pub(crate) struct Sampler {
     /// Hashes of the kept rows, the largest on top; no more than training can use.
     kept: BinaryHeap<u64>,
     most_kept: usize,
-    file: Option<OpenFile>,
+    file: Option<RowFile>,
+    queries: Option<QuerySample>,
     began: u64,
 }
 
-struct OpenFile {
+/// A file of rows that is being written: their vectors, row-major, followed by their ids.
+pub(crate) struct RowFile {
     uri: String,
     writer: Box<dyn SequentialWrite>,
     ids: Vec<i64>,
@@ -47,6 +50,7 @@ impl Sampler {
         Ok(Self {
             filter: RowFilter::new(to_usize(context.spec.dimension)?, context.spec.metric),
             limit: largest_kept(context.sample_rate),
+            queries: QuerySample::new(&context.spec)?,
             context,
             storages,
             partition,
@@ -59,9 +63,12 @@ impl Sampler {
     }
 
     pub(crate) fn append(&mut self, ids: &[i64], vectors: &[f32], progress: &Progress) -> Result<()> {
-        let Self { context, storages, filter, good_rows, limit, kept, most_kept, file, .. } = self;
+        let Self { context, storages, filter, good_rows, limit, kept, most_kept, file, queries, .. } = self;
         filter.each(ids, vectors, |id, row| {
             *good_rows += 1;
+            if let Some(queries) = queries {
+                queries.offer(id, row);
+            }
             let hash = row_hash(id, context.spec.seed);
             if limit.is_none_or(|limit| hash > limit) {
                 return Ok(());
@@ -74,7 +81,7 @@ impl Sampler {
             }
             let file = match file {
                 Some(file) => file,
-                None => file.insert(OpenFile::create(context, storages)?),
+                None => file.insert(RowFile::create(context, "sample", storages)?),
             };
             file.push(id, row)
         })?;
@@ -89,24 +96,26 @@ impl Sampler {
     pub(crate) fn finish(self, progress: &Progress) -> Result<SampleReceipt> {
         let ledger: Ledger = self.filter.ledger().clone();
         let sample = self.file.map(|file| file.finish(progress)).transpose()?;
+        let queries = self.queries.map(|queries| queries.write(&self.context, &self.storages, progress)).transpose()?;
         Ok(SampleReceipt {
             partition: self.partition,
             good_rows: self.good_rows,
             ledger,
             sample,
+            queries: queries.flatten(),
             clock: Clock::stop(self.began),
         })
     }
 }
 
-impl OpenFile {
-    fn create(context: &BuildContext, storages: &Storages) -> Result<Self> {
-        let uri = context.attempt_file("sample");
+impl RowFile {
+    pub(crate) fn create(context: &BuildContext, role: &str, storages: &Storages) -> Result<Self> {
+        let uri = context.attempt_file(role);
         let writer = storages.resolve(&uri)?.create(&uri, CreateMode::New)?;
         Ok(Self { uri, writer, ids: Vec::new(), buffer: Vec::with_capacity(WRITE_BYTES), crc32c: 0 })
     }
 
-    fn push(&mut self, id: i64, row: &[f32]) -> Result<()> {
+    pub(crate) fn push(&mut self, id: i64, row: &[f32]) -> Result<()> {
         self.ids.push(id);
         self.buffer.extend(row.iter().flat_map(|component| component.to_le_bytes()));
         if self.buffer.len() >= WRITE_BYTES { self.flush() } else { Ok(()) }
@@ -119,7 +128,7 @@ impl OpenFile {
         Ok(())
     }
 
-    fn finish(mut self, progress: &Progress) -> Result<SampleFile> {
+    pub(crate) fn finish(mut self, progress: &Progress) -> Result<SampleFile> {
         let ids = std::mem::take(&mut self.ids);
         for some in ids.chunks(WRITE_BYTES / size_of::<i64>()) {
             self.buffer.extend(some.iter().flat_map(|id| id.to_le_bytes()));

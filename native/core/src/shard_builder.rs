@@ -5,6 +5,7 @@ use std::sync::Arc;
 use faiss_indexer_storage::Storages;
 
 use crate::build_context::BuildContext;
+use crate::build_report::PartialTruth;
 use crate::cancellation::Cancellation;
 use crate::encoded_rows::{BYTES_BESIDE_CODES, EncodedRows};
 use crate::error::{BuildError, ErrorKind, Result};
@@ -34,6 +35,7 @@ pub(crate) struct ShardBuilder {
     most_rows: usize,
     shards: u32,
     runs: Vec<RunFile>,
+    truth: Option<PartialTruth>,
     began: u64,
 }
 
@@ -44,6 +46,7 @@ impl ShardBuilder {
         trained: TrainedState,
         workers: Workers,
         storages: Storages,
+        truth: Option<PartialTruth>,
     ) -> Result<Self> {
         let shape = trained.encoder.shape();
         let layout = trained.run_layout(&context);
@@ -68,6 +71,7 @@ impl ShardBuilder {
             waiting_ids: Vec::new(),
             waiting_vectors: Vec::new(),
             runs: Vec::new(),
+            truth,
             began: Clock::start(),
             context,
             storages,
@@ -144,7 +148,9 @@ impl ShardBuilder {
         if !self.rows.ids.is_empty() {
             self.write_runs(cancellation, progress)?;
         }
+        let truth = self.truth.map(|truth| truth.write(&self.context, self.partition, &self.storages)).transpose()?;
         Ok(ShardReceipt {
+            truth,
             partition: self.partition,
             fingerprint: self.trained.fingerprint,
             rows: self.runs.iter().map(|run| run.rows).sum(),
@@ -159,6 +165,10 @@ impl ShardBuilder {
         let block = encoder.block_rows();
         if !self.rows.ids.is_empty() && self.rows.ids.len() + count > self.most_rows {
             self.write_runs(cancellation, progress)?;
+        }
+        if let Some(truth) = &mut self.truth {
+            let rows = &self.waiting_vectors[..count * self.dimension];
+            truth.append(&self.waiting_ids[..count], rows, &self.workers, cancellation)?;
         }
         let mut lists = vec![0; count];
         let begin = self.rows.codes.len();

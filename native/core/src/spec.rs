@@ -39,6 +39,13 @@ pub(crate) enum Metric {
     Linf,
 }
 
+impl Metric {
+    /// Whether nearer rows have larger values.
+    pub(crate) fn is_similarity(self) -> bool {
+        matches!(self, Self::Ip | Self::Cosine)
+    }
+}
+
 /// Where the user's ids are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, TryLockError};
 use faiss_indexer_storage::Storages;
 
 use crate::build_context::BuildContext;
+use crate::build_report::{PartialTruth, evaluate_build};
 use crate::cancellation::Cancellation;
 use crate::error::{BuildError, ErrorKind, Result};
 use crate::ledger::BadRow;
@@ -31,6 +32,8 @@ pub enum StageKind {
     Encode,
     /// Merges all shards into one index file.
     Merge,
+    /// Measures the merged index, for builds with `report=true`.
+    Evaluate,
 }
 
 impl StageKind {
@@ -42,17 +45,21 @@ impl StageKind {
             Self::Train => "train",
             Self::Encode => "encode",
             Self::Merge => "merge",
+            Self::Evaluate => "evaluate",
         }
     }
+
+    const ALL: [Self; 5] = [Self::Sample, Self::Train, Self::Encode, Self::Merge, Self::Evaluate];
 }
 
 impl FromStr for StageKind {
     type Err = BuildError;
 
     fn from_str(name: &str) -> Result<Self> {
-        [Self::Sample, Self::Train, Self::Encode, Self::Merge].into_iter().find(|kind| kind.name() == name).ok_or_else(
-            || BuildError::invalid(format!("unknown stage '{name}'; allowed: sample, train, encode, merge")),
-        )
+        Self::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| {
+            let allowed = Self::ALL.map(Self::name).join(", ");
+            BuildError::invalid(format!("unknown stage '{name}'; allowed: {allowed}"))
+        })
     }
 }
 
@@ -64,7 +71,7 @@ pub struct StageRequest {
     /// The build, as [`crate::start_build`] or [`crate::plan_training`] returned it.
     pub build: String,
     /// Receipts of earlier stages: all samples for `Train`, the trained state for `Encode`, the trained state and all
-    /// shards for `Merge`.
+    /// shards for `Merge`, and these and the merged file for `Evaluate`.
     pub receipts: Vec<String>,
     /// The number of the partition, for names and messages; for `Merge`, the shard of the output.
     pub partition: u32,
@@ -123,6 +130,7 @@ enum Task {
     Train(Box<SingleTask>),
     Encode(Box<ShardBuilder>),
     Merge(Box<SingleTask>),
+    Evaluate(Box<SingleTask>),
     Ended,
 }
 
@@ -150,10 +158,14 @@ impl Stage {
             StageKind::Sample => Task::Sample(Box::new(Sampler::open(context, partition, storages)?)),
             StageKind::Encode => {
                 let trained = training::load(&context, receipts.trained()?, &storages)?;
-                Task::Encode(Box::new(ShardBuilder::open(context, partition, trained, workers, storages)?))
+                let truth = PartialTruth::open(&context, receipts.trained()?, &storages)?;
+                Task::Encode(Box::new(ShardBuilder::open(context, partition, trained, workers, storages, truth)?))
             }
             StageKind::Train => Task::Train(Box::new(SingleTask { context, partition, receipts, storages, workers })),
             StageKind::Merge => Task::Merge(Box::new(SingleTask { context, partition, receipts, storages, workers })),
+            StageKind::Evaluate => {
+                Task::Evaluate(Box::new(SingleTask { context, partition, receipts, storages, workers }))
+            }
         };
         Ok(Self {
             kind,
@@ -225,6 +237,11 @@ impl Stage {
                     let SingleTask { context, partition, receipts, storages, workers } = *task;
                     let resources = MergeResources::new(&storages, &workers, cancellation, progress);
                     Receipt::Merge(merge(&context, &receipts, partition, &resources)?)
+                }
+                Task::Evaluate(task) => {
+                    let SingleTask { context, receipts, storages, workers, .. } = *task;
+                    let measured = evaluate_build(&context, &receipts, &storages, &workers, cancellation, progress);
+                    Receipt::Evaluate(measured?)
                 }
                 Task::Ended => return Err(self.closed()),
             })

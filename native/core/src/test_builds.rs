@@ -123,7 +123,11 @@ impl TestBuild {
         let shards = self.every(StageKind::Encode, &build, std::slice::from_ref(&trained), partitions)?;
         let for_merge = [vec![trained], shards].concat();
         let merged = self.task(StageKind::Merge, &build, &for_merge, 0, None)?;
-        Ok(Merged { build, receipts: [samples, for_merge, vec![merged]].concat(), trained: trained_bytes })
+        let mut receipts = [for_merge, vec![merged]].concat();
+        if spec.contains(&("report", "true")) {
+            receipts.push(self.task(StageKind::Evaluate, &build, &receipts, 0, None)?);
+        }
+        Ok(Merged { build, receipts: [samples, receipts].concat(), trained: trained_bytes })
     }
 
     pub(crate) fn every(

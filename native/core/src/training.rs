@@ -7,6 +7,7 @@ use log::info;
 use sha2::{Digest, Sha256};
 
 use crate::build_context::BuildContext;
+use crate::build_report::merge_queries;
 use crate::cancellation::Cancellation;
 use crate::error::{BuildError, ErrorKind, Result};
 use crate::numbers::{to_u64, to_usize};
@@ -72,11 +73,12 @@ pub(crate) fn train(
     writer.write_all(&bytes)?;
     let length = writer.finish()?;
     progress.add_bytes(length);
+    let queries = merge_queries(context, &receipts.samples, storages, cancellation, progress)?;
     let clock = Clock::stop(began);
     let seconds = Clock::wall_seconds([clock]);
     info!("trained {} on {rows} rows in {seconds:.1} s", family.factory_string());
     let fingerprint = fingerprint_of(context, &bytes)?;
-    Ok(TrainReceipt { uri, bytes: length, fingerprint, training_rows: rows, clock })
+    Ok(TrainReceipt { uri, bytes: length, fingerprint, training_rows: rows, queries, clock })
 }
 
 /// Loads the trained state that `receipt` names, once per process however many tasks use it.

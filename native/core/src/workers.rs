@@ -7,10 +7,14 @@ use crate::error::{BuildError, ErrorKind, Result};
 
 /// Runs independent pieces of work on as many threads as the task may use. One thread means the caller's own.
 #[derive(Debug)]
-pub(crate) struct Workers(Option<ThreadPool>);
+pub struct Workers(Option<ThreadPool>);
 
 impl Workers {
-    pub(crate) fn new(threads: usize, stage: &str) -> Result<Self> {
+    /// `threads` threads, named after `stage`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::OutOfMemory`] if they cannot be started.
+    pub fn new(threads: usize, stage: &str) -> Result<Self> {
         if threads <= 1 {
             return Ok(Self(None));
         }

@@ -239,7 +239,7 @@ fn metadata(operation: &'static str, uri: &str) -> Result<Metadata> {
 }
 
 /// `/x`, `x`, `file:/x`, `file:///x` and `file://localhost/x` are of this machine; other hosts are not.
-fn path(operation: &'static str, uri: &str) -> Result<PathBuf> {
+pub(crate) fn path(operation: &'static str, uri: &str) -> Result<PathBuf> {
     let invalid = |message: &str| Err(StorageError::Io { operation, uri: uri.to_owned(), message: message.to_owned() });
     let location = match uri.split_once(':') {
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("file") => match rest.strip_prefix("//") {

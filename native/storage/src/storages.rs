@@ -1,5 +1,7 @@
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::local;
 use crate::{LocalStorage, Result, Storage, StorageError};
 
 /// The backends of one host: local disk always, others when they are given.
@@ -38,6 +40,14 @@ impl Storages {
             Some(_) => self.hook.as_ref(),
         };
         backend.map(Arc::clone).ok_or_else(|| self.unsupported(uri))
+    }
+
+    /// Where a file of this machine's disks is, for libraries that open files by path. None for every other URI.
+    pub fn local_path(&self, uri: &str) -> Option<PathBuf> {
+        match scheme(uri) {
+            Some(name) if !name.eq_ignore_ascii_case("file") => None,
+            _ => local::path("open", uri).ok(),
+        }
     }
 
     fn unsupported(&self, uri: &str) -> StorageError {
@@ -123,6 +133,21 @@ mod tests {
         assert!(Arc::ptr_eq(&storages.resolve("memory:/a").unwrap(), &memory));
         for host in ["hdfs://n/a", "gs://bucket/a", "viewfs:/a"] {
             assert!(Arc::ptr_eq(&storages.resolve(host).unwrap(), &hook), "{host}");
+        }
+    }
+
+    #[test]
+    fn only_files_of_this_machine_have_a_path() {
+        let storages = Storages::new().with_memory(Arc::new(MemoryStorage::new()));
+        for (uri, path) in [
+            ("/a/b", Some("/a/b")),
+            ("file:///a", Some("/a")),
+            ("FILE:/a", Some("/a")),
+            ("file://node/a", None),
+            ("memory:/a", None),
+            ("hdfs://n/a", None),
+        ] {
+            assert_eq!(storages.local_path(uri), path.map(PathBuf::from), "{uri}");
         }
     }
 

@@ -1,0 +1,182 @@
+//! The evaluate stage: recall and list sizes of the merged index.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use faiss_indexer_storage::Storages;
+use log::{info, warn};
+use tempfile::NamedTempFile;
+
+use crate::build_context::BuildContext;
+use crate::build_report::partial_truth::PartialTruth;
+use crate::cancellation::Cancellation;
+use crate::error::{BuildError, ErrorKind, Result};
+use crate::evaluation::{Evaluation, LoadedIndex, Neighbours, Queries, default_sweep, evaluate, suggest};
+use crate::numbers::{to_u64, to_usize};
+use crate::receipts::{Clock, EvaluateReceipt, MergeReceipt, Receipts};
+use crate::stage::Progress;
+use crate::workers::Workers;
+
+const KS: [usize; 2] = [1, 10];
+const COPY_BYTES: u64 = 4 << 20;
+
+/// Measures the merged index of a build with `report=true`. What cannot be measured becomes a note: the index is sound
+/// without it.
+pub(crate) fn evaluate_build(
+    context: &BuildContext,
+    receipts: &Receipts,
+    storages: &Storages,
+    workers: &Workers,
+    cancellation: &Cancellation,
+    progress: &Progress,
+) -> Result<EvaluateReceipt> {
+    let began = Clock::start();
+    if !context.spec.report {
+        return Err(BuildError::invalid("report=false: such a build has no stage evaluate"));
+    }
+    receipts.merged(context.spec.shards)?;
+    let mut notes = Vec::new();
+    let evaluation = match open_indexes(&receipts.merged, storages, cancellation)? {
+        Opened::Refused(why) => {
+            warn!("the index is not measured: {why}");
+            notes.push(format!("The index was not measured: {why}."));
+            None
+        }
+        Opened::Indexes(indexes) => {
+            let found = true_neighbours(context, receipts, storages, cancellation, &mut notes)?;
+            let opened: Vec<LoadedIndex> =
+                indexes.iter().map(|local| LoadedIndex::open(local.path())).collect::<Result<_>>()?;
+            Some(measure(&opened, found.as_ref(), context, workers, cancellation, progress)?)
+        }
+    };
+    let suggested = evaluation.as_ref().and_then(suggest);
+    Ok(EvaluateReceipt { evaluation, suggested, notes, clock: Clock::stop(began) })
+}
+
+fn measure(
+    indexes: &[LoadedIndex],
+    found: Option<&(std::sync::Arc<Queries>, Neighbours)>,
+    context: &BuildContext,
+    workers: &Workers,
+    cancellation: &Cancellation,
+    progress: &Progress,
+) -> Result<Evaluation> {
+    let Some((queries, truth)) = found else {
+        let dimension = to_usize(context.spec.dimension)?;
+        let none = Queries::of_index_rows(Vec::new(), Vec::new(), dimension, context.spec.metric);
+        let truth = Neighbours { ids: Vec::new(), distances: Vec::new() };
+        return evaluate(indexes, &none, &truth, &KS, &[], workers, cancellation);
+    };
+    let sweep = default_sweep(indexes, to_u64(queries.count()));
+    info!("searching {} queries with {} settings", queries.count(), sweep.len());
+    let evaluation = evaluate(indexes, queries, truth, &KS, &sweep, workers, cancellation)?;
+    progress.add_rows(evaluation.queries);
+    Ok(evaluation)
+}
+
+/// The queries and their neighbours among all rows, unless a shard does not know them.
+fn true_neighbours(
+    context: &BuildContext,
+    receipts: &Receipts,
+    storages: &Storages,
+    cancellation: &Cancellation,
+    notes: &mut Vec<String>,
+) -> Result<Option<(std::sync::Arc<Queries>, Neighbours)>> {
+    let unknown = "Recall was not measured: some rows came encoded, and exact search needs all of them as they were.";
+    let Some(mut truth) = PartialTruth::open(context, receipts.trained()?, storages)? else {
+        notes.push(unknown.to_owned());
+        return Ok(None);
+    };
+    for shard in receipts.shards.iter().filter(|shard| shard.rows > 0) {
+        cancellation.check()?;
+        match &shard.truth {
+            Some(file) => truth.read(file, storages)?,
+            None => {
+                notes.push(unknown.to_owned());
+                return Ok(None);
+            }
+        }
+    }
+    if truth.queries().count() < 2 {
+        notes.push("Recall was not measured: there are no two rows to compare.".to_owned());
+        return Ok(None);
+    }
+    Ok(Some(truth.finish()))
+}
+
+enum Opened {
+    Indexes(Vec<LocalIndex>),
+    /// Why the files cannot be searched here.
+    Refused(String),
+}
+
+/// An index file on a disk of this machine.
+enum LocalIndex {
+    InPlace(PathBuf),
+    /// Deleted when dropped.
+    Copy(NamedTempFile),
+}
+
+impl LocalIndex {
+    fn path(&self) -> &Path {
+        match self {
+            Self::InPlace(path) => path,
+            Self::Copy(file) => file.path(),
+        }
+    }
+}
+
+fn open_indexes<'a>(
+    merged: impl IntoIterator<Item = &'a MergeReceipt>,
+    storages: &Storages,
+    cancellation: &Cancellation,
+) -> Result<Opened> {
+    let mut indexes = Vec::new();
+    for file in merged {
+        match storages.local_path(&file.uri) {
+            Some(path) => indexes.push(LocalIndex::InPlace(path)),
+            None => match download(file, storages, cancellation)? {
+                Ok(copy) => indexes.push(LocalIndex::Copy(copy)),
+                Err(why) => return Ok(Opened::Refused(why)),
+            },
+        }
+    }
+    Ok(Opened::Indexes(indexes))
+}
+
+/// A copy among this machine's temporary files, or why there is no room for one.
+fn download(
+    file: &MergeReceipt,
+    storages: &Storages,
+    cancellation: &Cancellation,
+) -> Result<std::result::Result<NamedTempFile, String>> {
+    let directory = std::env::temp_dir();
+    let local = |error: std::io::Error| {
+        BuildError::new(ErrorKind::Storage, format!("a copy of {} in {}: {error}", file.uri, directory.display()))
+    };
+    let free = free_bytes(&directory).map_err(local)?;
+    // A disk that is filled up by us fails others.
+    if free / 10 * 9 < file.bytes {
+        let text = format!("it has {} bytes, and {} has room for {free}", file.bytes, directory.display());
+        return Ok(Err(text));
+    }
+    let mut copy = NamedTempFile::with_prefix_in("faiss-indexer-", &directory).map_err(local)?;
+    let reader = storages.resolve(&file.uri)?.open(&file.uri)?;
+    let mut buffer = vec![0; to_usize(COPY_BYTES.min(reader.length()))?];
+    let mut offset = 0;
+    while offset < reader.length() {
+        cancellation.check()?;
+        let bytes = &mut buffer[..to_usize(COPY_BYTES.min(reader.length() - offset))?];
+        reader.read_exact_at(offset, bytes)?;
+        copy.write_all(bytes).map_err(local)?;
+        offset += to_u64(bytes.len());
+    }
+    copy.flush().map_err(local)?;
+    Ok(Ok(copy))
+}
+
+fn free_bytes(directory: &Path) -> std::io::Result<u64> {
+    let found = rustix::fs::fstatvfs(File::open(directory)?)?;
+    Ok(found.f_bavail.saturating_mul(found.f_frsize))
+}
