@@ -16,7 +16,7 @@ library := $(library_directory)/libfaiss_indexer.so
 shell_scripts = $$(grep -rlI --exclude-dir=build -E '^\#!(/bin/bash|/usr/bin/env bash)' \
 	.ci benchmarks examples jvm native scripts tests 2>/dev/null)
 python_scripts = $$(grep -rlI --exclude-dir=build -E '^\#!/usr/bin/env python3' \
-	benchmarks examples scripts tests 2>/dev/null)
+	benchmarks examples native scripts tests 2>/dev/null)
 
 .PHONY: help
 help: ## list the targets

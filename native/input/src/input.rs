@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
@@ -84,19 +85,23 @@ impl Input {
     /// expected one, or a description cannot be read. The text names file and column.
     pub fn open(uris: &[String], options: &InputOptions, storages: &Storages) -> Result<Self> {
         let uris = list_files(uris, storages)?;
+        let formats = Mutex::new(BTreeMap::new());
         let opened = in_parallel(&uris, |uri| {
             guarded(uri, "its description", || {
                 let file = open_file(uri, None, storages)?;
-                let description = Description::read(&file, options)?;
-                Ok((file.length(), description))
+                let format = FileFormat::of(&file)?;
+                formats.lock().unwrap_or_else(PoisonError::into_inner).insert(uri.to_owned(), format);
+                Ok((file.length(), Description::read(&file, format, options)?))
             })
-        })?;
-        refuse_mixed_formats(&uris, &opened)?;
+        });
+        // Goes before what else is wrong with a file that does not belong to the others.
+        refuse_mixed_formats(&formats.into_inner().unwrap_or_else(PoisonError::into_inner))?;
+        let opened = opened?;
         let mut files = Vec::new();
         let mut tables = Vec::new();
         for (uri, (length, description)) in uris.iter().zip(opened) {
             match description {
-                Description::Rows(_, rows) => files.push(OpenedFile { uri: uri.clone(), length, rows }),
+                Description::Rows(rows) => files.push(OpenedFile { uri: uri.clone(), length, rows }),
                 Description::Npy(array) => tables.push((uri.as_str(), length, array)),
             }
         }
@@ -222,13 +227,12 @@ impl OpenedFile {
 
 /// A file as far as it is known before its ids are.
 enum Description {
-    Rows(FileFormat, Box<dyn RowFile>),
+    Rows(Box<dyn RowFile>),
     Npy(NpyArray),
 }
 
 impl Description {
-    fn read(file: &FileBytes, options: &InputOptions) -> Result<Self> {
-        let format = FileFormat::of(file)?;
+    fn read(file: &FileBytes, format: FileFormat, options: &InputOptions) -> Result<Self> {
         let (id, embedding) = (&options.id_column, &options.embedding_column);
         let rows: Box<dyn RowFile> = match format {
             FileFormat::Npy => {
@@ -240,14 +244,7 @@ impl Description {
             FileFormat::ArrowFile => Box::new(ArrowFile::open(file, Messages::of_file(file)?, id, embedding)?),
             FileFormat::ArrowStream => Box::new(ArrowFile::open(file, Messages::of_stream(file)?, id, embedding)?),
         };
-        Ok(Self::Rows(format, rows))
-    }
-
-    fn format(&self) -> FileFormat {
-        match self {
-            Self::Rows(format, _) => *format,
-            Self::Npy(_) => FileFormat::Npy,
-        }
+        Ok(Self::Rows(rows))
     }
 }
 
@@ -277,14 +274,13 @@ fn open_ids(tables: &[(&str, u64, NpyArray)], options: &InputOptions, storages: 
     Ok(ids)
 }
 
-fn refuse_mixed_formats(uris: &[String], opened: &[(u64, Description)]) -> Result<()> {
-    let formats = || opened.iter().map(|(_, description)| description.format());
-    let Some(first) = formats().next() else { return Ok(()) };
-    match uris.iter().zip(formats()).find(|(_, format)| *format != first) {
+fn refuse_mixed_formats(formats: &BTreeMap<String, FileFormat>) -> Result<()> {
+    let Some((first, first_format)) = formats.first_key_value() else { return Ok(()) };
+    match formats.iter().find(|(_, format)| *format != first_format) {
         None => Ok(()),
         Some((second, format)) => Err(InputError::MixedFormats {
-            first: uris.first().cloned().unwrap_or_default(),
-            first_format: first.name(),
+            first: first.clone(),
+            first_format: first_format.name(),
             second: second.clone(),
             second_format: format.name(),
         }),

@@ -1,6 +1,8 @@
 //! The footer of a Parquet file, in one request when it is small.
 
-use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::metadata::{
+    ParquetMetaData, ParquetMetaDataOptions, ParquetMetaDataReader, ParquetStatisticsPolicy,
+};
 
 use crate::error::Result;
 use crate::file_bytes::FileBytes;
@@ -40,7 +42,13 @@ impl Footer {
         };
         let metadata = &held[..to_usize(metadata_length)];
         check_schema(metadata).map_err(|message| failed(message.to_owned()))?;
-        let decoded = ParquetMetaDataReader::decode_metadata(metadata).map_err(|error| failed(error.to_string()))?;
+        // The footers of all files stay in memory; most of one is statistics.
+        let options = ParquetMetaDataOptions::new()
+            .with_column_stats_policy(ParquetStatisticsPolicy::SkipAll)
+            .with_encoding_stats_policy(ParquetStatisticsPolicy::SkipAll)
+            .with_size_stats_policy(ParquetStatisticsPolicy::SkipAll);
+        let decoded = ParquetMetaDataReader::decode_metadata_with_options(metadata, Some(&options))
+            .map_err(|error| failed(error.to_string()))?;
         Ok(Self { metadata: decoded, start, checksum: crc32c::crc32c(metadata) })
     }
 }

@@ -195,9 +195,13 @@ mod tests {
     use super::*;
 
     fn windows(read_ahead: usize) -> ChunkWindows {
+        windows_of(&(0..=255).collect::<Vec<u8>>(), read_ahead)
+    }
+
+    fn windows_of(content: &[u8], read_ahead: usize) -> ChunkWindows {
         let memory = MemoryStorage::new();
         let mut writer = memory.create("memory:/f", CreateMode::New).unwrap();
-        writer.write_all(&(0..=255).collect::<Vec<u8>>()).unwrap();
+        writer.write_all(content).unwrap();
         writer.finish().unwrap();
         let storages = Storages::new().with_memory(Arc::new(memory));
         let file = FileBytes::open("memory:/f", &storages, None, Arc::new(AtomicBool::new(false))).unwrap();
@@ -230,6 +234,18 @@ mod tests {
         let mut bytes = Vec::new();
         windows(16).get_read(45).unwrap().read_to_end(&mut bytes).unwrap();
         assert_eq!(bytes, [45, 46, 47, 48, 49]);
+    }
+
+    #[test]
+    fn a_page_that_claims_more_than_its_chunk_can_hold_is_refused_before_it_is_decompressed() {
+        let plausible = [0x15, 0x00, 0x15, 0x80, 0x80, 0x80, 0x40, 0x15];
+        let damaged = [0x15, 0x00, 0x15, 0x82, 0x80, 0x80, 0x40, 0x15];
+        for (header, refused) in [(plausible, false), (damaged, true)] {
+            let mut content = vec![0; 256];
+            content[10..18].copy_from_slice(&header);
+            let read = windows_of(&content, 16).get_read(10).unwrap().read(&mut [0; 8]);
+            assert_eq!(read.is_err(), refused, "{read:?}");
+        }
     }
 
     #[test]

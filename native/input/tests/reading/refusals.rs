@@ -23,6 +23,7 @@ fn inputs_that_cannot_be_opened_name_the_file_and_the_choice() {
     let fixed = parquet_of(&good_rows(10), Lists::Fixed);
     let rows = good_rows(10);
     let batch = record_batch(id_array(&rows, Ids::Int64), embedding_array(&rows, Lists::List, Floats::Single), false);
+    let single_column = arrow_file_bytes(&[batch.project(&[0]).unwrap()], IpcWriteOptions::default());
     let arrow = arrow_file_bytes(&[batch], IpcWriteOptions::default());
     let default = options(false);
     let given = |change: fn(&mut InputOptions)| {
@@ -34,6 +35,11 @@ fn inputs_that_cannot_be_opened_name_the_file_and_the_choice() {
     for (files, options, text) in [
         (
             vec![("in/a", &parquet[..]), ("in/b", &arrow)],
+            default.clone(),
+            "the input mixes formats: memory:/in/a is Parquet, memory:/in/b is Arrow IPC".to_owned(),
+        ),
+        (
+            vec![("in/a", &parquet), ("in/b", &single_column)],
             default.clone(),
             "the input mixes formats: memory:/in/a is Parquet, memory:/in/b is Arrow IPC".to_owned(),
         ),

@@ -48,10 +48,8 @@ fn several_readers_give_every_row_once() {
     let mut twice = [expected(&rows).vectors, expected(&rows).vectors].concat();
     twice.sort_by(f32::total_cmp);
     for readers in [0, 1, 2, 7, 100] {
-        let batches = input.read(input.splits(), readers).map(|batch| {
-            assert!(batch.as_ref().unwrap().rows() <= 128);
-            batch
-        });
+        let batches =
+            input.read(input.splits(), readers).inspect(|batch| assert!(batch.as_ref().unwrap().rows() <= 128));
         let mut read = gather(batches).unwrap();
         assert_eq!(read.ids.len() * DIMENSION, read.vectors.len());
         read.vectors.sort_by(f32::total_cmp);
