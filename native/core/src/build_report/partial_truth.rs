@@ -1,7 +1,7 @@
 //! The true neighbours of the report's queries among the rows of one shard, and the file that carries them.
 //!
-//! Little-endian: the number of queries (u64); then for each its number of neighbours (u64), their ranks (f64, smaller is
-//! nearer) and their ids (i64).
+//! Little-endian: the number of queries (u64); then for each its number of neighbours (u64), their ranks (f64, smaller
+//! is nearer) and their ids (i64).
 
 use std::sync::Arc;
 
