@@ -39,7 +39,8 @@ pub(crate) fn table(
 ) -> String {
     let class = |column| if numbers(column) { " class=\"number\"" } else { "" };
     let mut html = format!(
-        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{0}\">\n<table>\n<caption>{0}</caption>\n<thead><tr>",
+        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{0}\">\n<table>\n<caption>{0}</caption>\n\
+         <thead><tr>",
         escape(caption)
     );
     for (column, name) in head.iter().enumerate() {

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use faiss_indexer_storage::Storages;
 use log::{info, warn};
@@ -15,6 +16,7 @@ use crate::error::{BuildError, ErrorKind, Result};
 use crate::evaluation::{Evaluation, LoadedIndex, Neighbours, Queries, default_sweep, evaluate, suggest};
 use crate::numbers::{to_u64, to_usize};
 use crate::receipts::{Clock, EvaluateReceipt, MergeReceipt, Receipts};
+use crate::spec::DuplicateIds;
 use crate::stage::Progress;
 use crate::workers::Workers;
 
@@ -56,7 +58,7 @@ pub(crate) fn evaluate_build(
 
 fn measure(
     indexes: &[LoadedIndex],
-    found: Option<&(std::sync::Arc<Queries>, Neighbours)>,
+    found: Option<&(Arc<Queries>, Neighbours)>,
     context: &BuildContext,
     workers: &Workers,
     cancellation: &Cancellation,
@@ -82,7 +84,7 @@ fn true_neighbours(
     storages: &Storages,
     cancellation: &Cancellation,
     notes: &mut Vec<String>,
-) -> Result<Option<(std::sync::Arc<Queries>, Neighbours)>> {
+) -> Result<Option<(Arc<Queries>, Neighbours)>> {
     let unknown = "Recall was not measured: some rows came encoded, and exact search needs all of them as they were.";
     let Some(mut truth) = PartialTruth::open(context, receipts.trained()?, storages)? else {
         notes.push(unknown.to_owned());
@@ -102,7 +104,11 @@ fn true_neighbours(
         notes.push("Recall was not measured: there are no two rows to compare.".to_owned());
         return Ok(None);
     }
-    Ok(Some(truth.finish()))
+    let (queries, mut neighbours) = truth.finish();
+    if context.spec.duplicate_ids == DuplicateIds::KeepFirst {
+        neighbours.keep_nearest_of_each_id();
+    }
+    Ok(Some((queries, neighbours)))
 }
 
 enum Opened {

@@ -1,5 +1,5 @@
-//! What a build with `report=true` does beside building: it keeps some rows as queries, finds their true neighbours while
-//! rows are encoded, measures the merged index, and writes a page.
+//! What a build with `report=true` does beside building: it keeps some rows as queries, finds their true neighbours
+//! while rows are encoded, measures the merged index, and writes a page.
 
 mod evaluate_build;
 mod page;

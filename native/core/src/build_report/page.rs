@@ -82,7 +82,12 @@ fn recall(evaluation: &Evaluation, suggested: Option<u64>) -> Recall {
 }
 
 fn lists(balance: &ListBalance) -> ListSizes {
-    let bins = balance.histogram.iter().map(|bin| ListSizeBin { from: bin.from, to: bin.to, lists: bin.lists });
+    let width = balance.bin_width;
+    let bins = (0..).zip(&balance.histogram).map(|(bin, lists)| ListSizeBin {
+        from: bin * width,
+        to: (bin + 1) * width,
+        lists: *lists,
+    });
     ListSizes {
         lists: balance.lists,
         empty: balance.empty,

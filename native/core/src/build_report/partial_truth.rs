@@ -1,7 +1,7 @@
 //! The true neighbours of the report's queries among the rows of one shard, and the file that carries them.
 //!
-//! Little-endian: the number of queries (u64); then for each its number of neighbours (u64), their ranks (f64, smaller is
-//! nearer) and their ids (i64).
+//! Little-endian: the number of queries (u64); then for each its number of neighbours (u64), their ranks (f64, smaller
+//! is nearer) and their ids (i64).
 
 use std::sync::Arc;
 
@@ -11,12 +11,13 @@ use crate::build_context::BuildContext;
 use crate::build_report::query_sample::read_queries;
 use crate::cancellation::Cancellation;
 use crate::error::{BuildError, Result};
-use crate::evaluation::{ExactSearch, Queries};
+use crate::evaluation::{ExactSearch, Neighbours, Queries};
 use crate::numbers::{to_u64, to_usize};
 use crate::receipts::{TrainReceipt, TruthFile};
 use crate::workers::Workers;
 
-/// Neighbours that are kept of each query: twice the largest k of the report, for rows that are equally far.
+/// Neighbours that are kept of each query: twice the largest k of the report, for rows that are equally far or share
+/// their id.
 const DEPTH: usize = 20;
 
 /// Looks for the neighbours while rows pass by.
@@ -97,7 +98,7 @@ impl PartialTruth {
     }
 
     /// The neighbours among all rows.
-    pub(crate) fn finish(self) -> (Arc<Queries>, crate::evaluation::Neighbours) {
+    pub(crate) fn finish(self) -> (Arc<Queries>, Neighbours) {
         (self.queries, self.search.finish())
     }
 }

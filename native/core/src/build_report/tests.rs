@@ -217,3 +217,42 @@ fn an_index_on_a_local_disk_is_measured_in_place() {
     names.sort();
     assert_eq!(names, ["_SUCCESS", "faiss.index", "faiss.manifest.json", "report.html"]);
 }
+#[test]
+fn shards_are_searched_together() {
+    let rows = Rows::new(1_000, 8);
+    let files: Vec<tempfile::NamedTempFile> = rows
+        .partitions(2)
+        .iter()
+        .map(|part| {
+            let built = TestBuild::new().run(&[("factoryString", "IVF4,Flat")], std::slice::from_ref(part)).unwrap();
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), built.index).unwrap();
+            file
+        })
+        .collect();
+    let indexes: Vec<LoadedIndex> = files.iter().map(|file| LoadedIndex::open(file.path()).unwrap()).collect();
+    let some = rows.select((0..100).map(|row| row * 7));
+    let queries = Arc::new(Queries::new(&some.vectors, Some(some.ids), 8, "l2").unwrap());
+    let (workers, cancellation) = (Workers::new(2, "test").unwrap(), Cancellation::default());
+    let mut exact = ExactSearch::new(Arc::clone(&queries), 10).unwrap();
+    exact.append(&rows.ids, &rows.vectors, &workers, &cancellation).unwrap();
+    let truth = exact.finish();
+    let sweep = [1, 4].map(|nprobe| SearchSettings { nprobe: Some(nprobe), ef_search: None });
+    let measured = evaluate(&indexes, &queries, &truth, &[1, 10], &sweep, &workers, &cancellation).unwrap();
+    assert_eq!((measured.rows, measured.lists.as_ref().unwrap().lists), (1_000, 8));
+    assert!(measured.points[0].at(10).unwrap() < 1.0);
+    assert_eq!((measured.points[1].at(1), measured.points[1].at(10)), (Some(1.0), Some(1.0)));
+    let half = evaluate(&indexes[..1], &queries, &truth, &[10], &sweep, &workers, &cancellation).unwrap();
+    assert!((0.3..0.7).contains(&half.points[1].at(10).unwrap()), "{half:?}");
+}
+
+#[test]
+fn an_id_that_is_kept_once_is_one_neighbour() {
+    let mut rows = Rows::new(1_000, 8);
+    // Every row is there twice: the same id, the same vector.
+    rows = rows.select((0..1_000).chain(0..1_000));
+    let build = TestBuild::new();
+    build.run(&[("factoryString", "Flat"), ("duplicateIds", "keepFirst"), REPORT], &rows.partitions(3)).unwrap();
+    let recall = measured(&build).0;
+    assert_eq!([1, 10].map(|k| share(&recall["points"][0], k)), [Some(1.0), Some(1.0)]);
+}

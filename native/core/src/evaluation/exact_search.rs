@@ -19,8 +19,8 @@ use crate::workers::Workers;
 const ROWS_PER_BLOCK: usize = 256;
 const QUERIES_PER_BLOCK: usize = 1024;
 
-/// The nearest rows of each query among those appended. Memory: the queries, `k` rows for each, and about a megabyte for each
-/// worker.
+/// The nearest rows of each query among those appended. Memory: the queries, `k` rows for each, and about a megabyte
+/// for each worker.
 #[derive(Debug)]
 pub struct ExactSearch {
     queries: Arc<Queries>,

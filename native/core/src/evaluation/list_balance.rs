@@ -21,19 +21,10 @@ pub struct ListBalance {
     /// By how much a search takes longer than with lists of equal size: the number of lists times the sum of squared
     /// shares of rows. 1 is perfect.
     pub imbalance: f64,
-    /// How many lists have how many rows, in steps of equal width.
-    pub histogram: Vec<ListSizeBin>,
-}
-
-/// Lists whose size is at least `from` and below `to`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ListSizeBin {
-    /// The smallest size in the bin.
-    pub from: u64,
-    /// The first size beyond it.
-    pub to: u64,
-    /// How many lists are in it.
-    pub lists: u64,
+    /// Width of a bin of the histogram, in rows.
+    pub bin_width: u64,
+    /// How many lists have a size in each bin; the first bin begins at 0.
+    pub histogram: Vec<u64>,
 }
 
 /// More bars than this cannot be told apart on a phone.
@@ -48,6 +39,7 @@ impl ListBalance {
         let rows: f64 = sizes.iter().map(|size| as_double(*size)).sum();
         let squares: f64 = sizes.iter().map(|size| as_double(*size).powi(2)).sum();
         let lists = crate::numbers::to_u64(sizes.len());
+        let bin_width = round_up((largest + 1).div_ceil(MOST_BINS));
         Some(Self {
             lists,
             empty: crate::numbers::to_u64(sizes.partition_point(|size| *size == 0)),
@@ -56,20 +48,19 @@ impl ListBalance {
             percentile99: at(99),
             largest,
             imbalance: if rows > 0.0 { as_double(lists) * squares / (rows * rows) } else { 1.0 },
-            histogram: histogram(&sizes, largest),
+            bin_width,
+            histogram: histogram(&sizes, largest, bin_width),
         })
     }
 }
 
-fn histogram(sorted: &[u64], largest: u64) -> Vec<ListSizeBin> {
-    let width = round_up((largest + 1).div_ceil(MOST_BINS));
+fn histogram(sorted: &[u64], largest: u64, width: u64) -> Vec<u64> {
     let mut left = sorted;
-    (0..(largest + 1).div_ceil(width))
+    (1..=largest / width + 1)
         .map(|bin| {
-            let (from, to) = (bin * width, (bin + 1) * width);
-            let (inside, beyond) = left.split_at(left.partition_point(|size| *size < to));
+            let (inside, beyond) = left.split_at(left.partition_point(|size| *size < bin * width));
             left = beyond;
-            ListSizeBin { from, to, lists: crate::numbers::to_u64(inside.len()) }
+            crate::numbers::to_u64(inside.len())
         })
         .collect()
 }
@@ -95,7 +86,7 @@ mod tests {
         assert_eq!((balance.lists, balance.empty, balance.smallest, balance.largest), (4, 2, 0, 30));
         assert_eq!((balance.median, balance.percentile99), (10, 30));
         assert_eq!(balance.imbalance, 4.0 * 1_000.0 / 1_600.0);
-        assert_eq!(balance.histogram.iter().map(|bin| bin.lists).sum::<u64>(), 4);
+        assert_eq!(balance.histogram.iter().sum::<u64>(), 4);
         assert!(ListBalance::of(Vec::new()).is_none());
         assert_eq!(ListBalance::of(vec![7; 5]).unwrap().imbalance, 1.0);
     }
@@ -106,11 +97,12 @@ mod tests {
             let sizes: Vec<u64> = (0..=largest).step_by(7).chain([largest]).collect();
             let balance = ListBalance::of(sizes.clone()).unwrap();
             assert!(balance.histogram.len() <= 30, "{largest}");
-            for bin in &balance.histogram {
-                let inside = sizes.iter().filter(|size| (bin.from..bin.to).contains(size)).count();
-                assert_eq!(bin.lists, u64::try_from(inside).unwrap(), "{largest}");
+            for (bin, lists) in (0..).zip(&balance.histogram) {
+                let inside = sizes.iter().filter(|size| **size / balance.bin_width == bin).count();
+                assert_eq!(*lists, u64::try_from(inside).unwrap(), "{largest}");
             }
-            assert!(balance.histogram.last().unwrap().to > largest);
+            let counted: u64 = balance.histogram.iter().sum();
+            assert_eq!(counted, balance.lists, "{largest}");
         }
     }
 }

@@ -12,7 +12,7 @@ mod recall;
 mod suggestion;
 
 pub use exact_search::ExactSearch;
-pub use list_balance::{ListBalance, ListSizeBin};
+pub use list_balance::ListBalance;
 pub use loaded_index::{LoadedIndex, SearchSettings, Setting};
 pub use nearest_rows::Neighbours;
 pub use queries::Queries;

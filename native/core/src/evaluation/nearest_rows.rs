@@ -1,6 +1,7 @@
 //! The nearest rows of a query among those seen, in an order that does not depend on when they were seen.
 
 use std::cmp::Ordering;
+use std::collections::HashSet;
 
 /// A row and how far it is from a query; a smaller rank is nearer, whatever the metric.
 #[derive(Debug, Clone, Copy)]
@@ -63,6 +64,20 @@ pub struct Neighbours {
     pub ids: Vec<Vec<i64>>,
     /// The distances to them in double precision: squared for L2, similarities for inner product and cosine.
     pub distances: Vec<Vec<f64>>,
+}
+
+impl Neighbours {
+    /// Of rows that share an id, the nearest stays.
+    pub(crate) fn keep_nearest_of_each_id(&mut self) {
+        for (ids, distances) in self.ids.iter_mut().zip(&mut self.distances) {
+            let mut seen = HashSet::new();
+            let first: Vec<bool> = ids.iter().map(|id| seen.insert(*id)).collect();
+            let mut kept = first.iter();
+            ids.retain(|_| kept.next().is_some_and(|kept| *kept));
+            let mut kept = first.iter();
+            distances.retain(|_| kept.next().is_some_and(|kept| *kept));
+        }
+    }
 }
 
 #[cfg(test)]

@@ -61,12 +61,13 @@ impl RecallPoint {
     }
 }
 
-/// Compares what `indexes`, which share the rows as shards do, find for `queries` with the true neighbours, once for each of
-/// the `sweep`.
+/// Compares what `indexes`, which share the rows as shards do, find for `queries` with the true neighbours, once for
+/// each of the `sweep`.
 ///
-/// Recall at k is |the k true neighbours and the k found| / k, where k is the number of rows if there are fewer. The
-/// query's own row counts on neither side if the queries have ids. Rows that are exactly as far as the k-th true neighbour count as true
-/// ones as far as `truth` lists them, so a truth deeper than k is fair to rows that are there twice.
+/// Recall at k is |the k true neighbours and the k found| / k, where k is the number of rows if there are fewer, over
+/// all queries. The query's own row counts on neither side if the queries have ids. Rows that are exactly as far as the
+/// k-th true neighbour count as true ones as far as `truth` lists them, so a truth deeper than k is fair to rows that
+/// are there twice.
 ///
 /// # Errors
 /// [`crate::ErrorKind::InvalidSpec`] if the parts do not fit; [`crate::ErrorKind::Faiss`];
