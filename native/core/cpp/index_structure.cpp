@@ -159,6 +159,8 @@ uint64_t multiplications_of(const faiss::Index* index) {
     return sum + code_multiplications(index);
 }
 
+} // namespace
+
 uint64_t code_size_of(const faiss::Index* base) {
     if (auto* ivf = dynamic_cast<const faiss::IndexIVF*>(base)) {
         return ivf->code_size;
@@ -169,8 +171,6 @@ uint64_t code_size_of(const faiss::Index* base) {
     auto* flat = dynamic_cast<const faiss::IndexFlatCodes*>(base);
     return flat != nullptr ? flat->code_size : 0;
 }
-
-} // namespace
 
 } // namespace shim
 

@@ -22,6 +22,9 @@ const faiss::Index* refining_index(const faiss::Index* index);
 faiss::Index* below_transforms(faiss::Index* index);
 const faiss::Index* below_transforms(const faiss::Index* index);
 
+// Bytes per row of the codes of an index without transforms; 0 for an index that has none.
+uint64_t code_size_of(const faiss::Index* base);
+
 // The product quantizer whose centroids Faiss would reorder for polysemous codes, and whether it would.
 struct Polysemous {
     faiss::ProductQuantizer* quantizer = nullptr;

@@ -198,30 +198,30 @@ int32_t faiss_shim_write_template(
     });
 }
 
-// All rows added in one call and written by Faiss alone: what a build is compared with in tests.
+// All rows added by Faiss alone, at most `rows_per_call` at a time: what a build is compared with in tests.
 int32_t faiss_shim_add_and_write(
         faiss::Index* index,
         int64_t rows,
         const float* vectors,
         const int64_t* ids,
+        int64_t rows_per_call,
         int32_t id_map,
         uint8_t** out,
         size_t* length,
         char** message) {
     return guarded(message, [&] {
-        faiss::VectorIOWriter writer;
+        std::unique_ptr<faiss::Index> map;
         if (id_map == PLAIN_ID_MAP) {
-            faiss::IndexIDMap map(index);
-            map.add_with_ids(rows, vectors, ids);
-            faiss::write_index(&map, &writer);
+            map = std::make_unique<faiss::IndexIDMap>(index);
         } else if (id_map == REVERSIBLE_ID_MAP) {
-            faiss::IndexIDMap2 map(index);
-            map.add_with_ids(rows, vectors, ids);
-            faiss::write_index(&map, &writer);
-        } else {
-            index->add_with_ids(rows, vectors, ids);
-            faiss::write_index(index, &writer);
+            map = std::make_unique<faiss::IndexIDMap2>(index);
         }
+        faiss::Index* outer = map != nullptr ? map.get() : index;
+        for (int64_t first = 0; first < rows; first += rows_per_call) {
+            outer->add_with_ids(std::min(rows_per_call, rows - first), vectors + first * index->d, ids + first);
+        }
+        faiss::VectorIOWriter writer;
+        faiss::write_index(outer, &writer);
         shim::hand_over(writer.data, out, length);
     });
 }

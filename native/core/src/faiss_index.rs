@@ -196,6 +196,7 @@ unsafe extern "C" {
         rows: i64,
         vectors: *const f32,
         ids: *const i64,
+        rows_per_call: i64,
         id_map: i32,
         out: *mut *mut u8,
         length: *mut usize,
@@ -355,15 +356,21 @@ impl FaissIndex {
         check(|message| unsafe { faiss_shim_train_alone(index, rows, vectors.as_ptr(), message) })
     }
 
-    /// The file that Faiss itself writes after adding all of `vectors` in one call.
+    /// The file that Faiss itself writes after adding all of `vectors`, `rows_per_call` rows at a time.
     #[cfg(test)]
-    pub(crate) fn add_and_write(&mut self, ids: &[i64], vectors: &[f32], id_map: OuterIdMap) -> Result<Vec<u8>> {
+    pub(crate) fn add_and_write(
+        &mut self,
+        ids: &[i64],
+        vectors: &[f32],
+        rows_per_call: i64,
+        id_map: OuterIdMap,
+    ) -> Result<Vec<u8>> {
         let (index, rows) = (self.pointer, self.rows_in(vectors)?);
-        assert_eq!(i64::try_from(ids.len()).ok(), Some(rows));
+        assert!(i64::try_from(ids.len()).ok() == Some(rows) && rows_per_call > 0);
         // SAFETY: `ids` and `vectors` hold `rows` rows; `&mut self` excludes other users of the index.
         receive(|out, length, message| unsafe {
             let (x, keys) = (vectors.as_ptr(), ids.as_ptr());
-            faiss_shim_add_and_write(index, rows, x, keys, id_map.number(), out, length, message)
+            faiss_shim_add_and_write(index, rows, x, keys, rows_per_call, id_map.number(), out, length, message)
         })
     }
 }

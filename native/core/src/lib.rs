@@ -16,6 +16,8 @@ mod duplicates;
 mod error;
 mod faiss_index;
 mod family;
+#[cfg(test)]
+mod family_bytes_tests;
 mod fault;
 mod index_layout;
 mod index_template;

@@ -102,13 +102,14 @@ struct FaissEncoder {
 impl FaissEncoder {
     fn new(index: FaissIndex) -> Result<Self> {
         /// Below 20 rows Faiss leaves BLAS aside (distances.cpp, distance_compute_blas_threshold).
-        const LEAST_ROWS: u64 = 32;
-        const MOST_ROWS: u64 = 1024;
+        const LEAST_ROWS: u64 = 96;
+        const MOST_ROWS: u64 = 960;
         /// About a fifth of a second of one core, so that a call can be cancelled in time.
         const MOST_MULTIPLICATIONS: u64 = 4_000_000_000;
         let shape = index.shape();
         let rows = (MOST_MULTIPLICATIONS / shape.multiplications.max(1)).clamp(LEAST_ROWS, MOST_ROWS);
-        // A whole number of the register tiles of matrix multiplication.
+        // A whole number of the register tiles of matrix multiplication, which have 12 rows (OpenBLAS, Haswell): the
+        // rows that are left over go through another kernel, whose sums round differently.
         let block_rows = usize::try_from(rows / LEAST_ROWS * LEAST_ROWS)
             .map_err(|error| BuildError::new(ErrorKind::Internal, error.to_string()))?;
         Ok(Self { index, block_rows })

@@ -16,8 +16,8 @@ const MOST_POLYSEMOUS_BITS: u64 = 10;
 /// A graph with fewer is not connected; Faiss reads beyond its tables with one.
 const LEAST_DEGREE: u64 = 2;
 const MOST_DEGREE: u64 = 1024;
-/// NSG begins with the 64 nearest neighbours of each vertex (IndexNSG.h, GK).
-pub(super) const NSG_NEIGHBOURS: u64 = 64;
+/// Faiss measures the graph that NSG begins with at as many vertices (NNDescent.cpp, NUM_EVAL_POINTS).
+const NSG_EVALUATED: u64 = 100;
 
 /// Checks `factory` for rows of `dimension`; returns the dimension of the rows that are encoded.
 pub(super) fn fit(factory: &Factory, dimension: u64) -> Result<u64, String> {
@@ -75,8 +75,8 @@ fn fit_coarse(coarse: Coarse, dimension: u64) -> Result<(), String> {
         Coarse::Flat { .. } => (),
         Coarse::Graph { kind, lists, degree } => {
             fit_degree(kind, degree)?;
-            if kind == Graph::Nsg && lists <= NSG_NEIGHBOURS {
-                return Err(format!("NSG over {lists} centroids: it needs more than {NSG_NEIGHBOURS} lists"));
+            if kind == Graph::Nsg && lists <= NSG_EVALUATED {
+                return Err(format!("NSG over {lists} centroids: it needs more than {NSG_EVALUATED} lists"));
             }
         }
         Coarse::Multi { .. } => check_divides("IMI2x", 2, dimension)?,
