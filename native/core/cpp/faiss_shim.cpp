@@ -9,6 +9,7 @@
 
 #include <faiss/IndexIVFPQ.h>
 #include <faiss/IndexIVFPQFastScan.h>
+#include <faiss/IndexNSG.h>
 #include <faiss/impl/io.h>
 #include <faiss/index_factory.h>
 #include <faiss/index_io.h>
@@ -31,6 +32,9 @@ int32_t faiss_shim_create(int32_t dimension, const char* factory, int32_t metric
             ivfpq->use_precomputed_table = -1;
         } else if (auto* packed = dynamic_cast<faiss::IndexIVFPQFastScan*>(base)) {
             packed->use_precomputed_table = -1;
+        } else if (auto* nsg = dynamic_cast<faiss::IndexNSG*>(base)) {
+            // Faiss leaves it unset until the graph is built, and writes it.
+            nsg->nsg.enterpoint = 0;
         }
         *out = index.release();
     });

@@ -172,12 +172,7 @@ unsafe extern "C" {
         packed: *mut u8,
         message: *mut *mut c_char,
     ) -> i32;
-    fn faiss_shim_write(
-        index: *const c_void,
-        out: *mut *mut u8,
-        length: *mut usize,
-        message: *mut *mut c_char,
-    ) -> i32;
+    fn faiss_shim_write(index: *const c_void, out: *mut *mut u8, length: *mut usize, message: *mut *mut c_char) -> i32;
     fn faiss_shim_write_template(
         index: *mut c_void,
         rows: i64,

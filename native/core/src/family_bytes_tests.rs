@@ -30,8 +30,14 @@ impl Encoded {
         let encoder = encoder_for(trained, plan).unwrap();
         let shape = encoder.shape();
         let (code_size, row_bytes) = (shape.code_size as usize, shape.row_bytes() as usize);
-        let mut encoded =
-            Self { ids: rows.ids.clone(), lists: Vec::new(), nlist: shape.nlist, first: vec![], second: vec![], code_size };
+        let mut encoded = Self {
+            ids: rows.ids.clone(),
+            lists: Vec::new(),
+            nlist: shape.nlist,
+            first: vec![],
+            second: vec![],
+            code_size,
+        };
         // Blocks of another size than the encoder's own, the last one not full.
         let block = encoder.block_rows() - 5;
         for vectors in rows.vectors.chunks(block * rows.dimension) {
@@ -144,7 +150,8 @@ fn check(factory: &str, metric: Metric, rows_per_call: usize) -> Vec<String> {
         if ours != expected {
             let same = ours.iter().zip(&expected).take_while(|(a, b)| a == b).count();
             let (ours, theirs) = (ours.len(), expected.len());
-            different.push(format!("{factory} {metric:?} {id_map:?}: {ours} and {theirs} bytes, the same up to {same}"));
+            different
+                .push(format!("{factory} {metric:?} {id_map:?}: {ours} and {theirs} bytes, the same up to {same}"));
         }
     }
     different
@@ -207,7 +214,8 @@ fn fast_scan_equals_stock_faiss() {
 
 #[test]
 fn inverted_lists_equal_stock_faiss() {
-    let plain = ["IVF16,Flat", "IVF16,SQ4", "IVF16,SQ8", "IVF16,SQfp16", "IVF16,PQ4np", "IVF16,PQ8x5np", "IVF16,RaBitQ"];
+    let plain =
+        ["IVF16,Flat", "IVF16,SQ4", "IVF16,SQ8", "IVF16,SQfp16", "IVF16,PQ4np", "IVF16,PQ8x5np", "IVF16,RaBitQ"];
     assert_eq!(check_all(&plain), 5 + 6 * 3);
     let coarse = ["IVF100_HNSW8,Flat", "IVF32_HNSW,PQ8x4np", "IVF200_NSG16,SQ8", "IVF1,Flat"];
     assert_eq!(check_all(&coarse), 3 * 3 + 5);
@@ -261,11 +269,11 @@ fn an_id_map_in_the_string_equals_stock_faiss() {
 fn training_equals_what_stock_faiss_trains() {
     let rows = Rows::new(1_000, 16);
     for factory in [
-        "PQ2",
-        "IVF4,PQ2",
-        "OPQ2,IVF4,PQ2",
-        "HNSW8,PQ1",
-        "NSG8_SQ8",
+        "PQ1",
+        "IVF4,PQ2x6",
+        "HNSW8,PQ2x6",
+        "NSG8_PQ2x5",
+        "NSG8,SQ8",
         "PCAWR8,L2norm,RR8,ITQ4,IVF8_HNSW8,SQ8",
         "IVF101_NSG8,PQ4x4fsr",
         "IMI2x3,PQ4+4",
@@ -287,6 +295,47 @@ fn training_equals_what_stock_faiss_trains() {
 }
 
 #[test]
+fn whatever_is_accepted_can_be_made_by_faiss() {
+    let transforms = ["", "PCAR8,", "OPQ4_8,", "RR32,L2norm,", "Pad20,", "ITQ,"];
+    let coarse = ["", "IVF4,", "IVF4_HNSW8,", "IVF128_NSG8,", "IMI2x2,", "HNSW8,", "NSG8_"];
+    let codes = [
+        "Flat",
+        "SQ4",
+        "SQbf16",
+        "SQ8_direct",
+        "PQ4x5",
+        "PQ4x4fs",
+        "PQ4x4fsr_64",
+        "PQ4+2",
+        "RQ2x3_1x2_Nqint4",
+        "LSQ3x2",
+        "PRQ2x2x3",
+        "RQ2x4fs",
+        "PLSQ2x1x4fsr_Nrq2x4",
+        "LSH",
+        "LSH40rt",
+        "RaBitQ",
+        "ITQ4,SH2g",
+    ];
+    let ends = ["", ",RFlat", ",Refine(RQ2x2)", ",IDMap2"];
+    let mut accepted = 0;
+    for [transform, coarse, codes, end] in transforms.iter().flat_map(|transform| {
+        let of_codes = move |coarse| codes.into_iter().map(move |codes| [*transform, coarse, codes]);
+        coarse.into_iter().flat_map(of_codes).flat_map(|[a, b, c]| ends.map(|end| [a, b, c, end]))
+    }) {
+        let factory = format!("{transform}{coarse}{codes}{end}");
+        for (metric, faiss) in [(Metric::L2, FaissMetric::L2), (Metric::Ip, FaissMetric::InnerProduct)] {
+            let Ok(family) = Family::parse(&factory, 16, metric, IdMap::Auto) else { continue };
+            let shape = FaissIndex::create(16, family.inner_factory_string(), faiss).unwrap().shape();
+            assert!(family.merge_plan() != MergePlan::ByLists || shape.nlist > 0, "{factory}");
+            assert!(family.merge_plan() != MergePlan::ByPosition || shape.nlist == 0, "{factory}");
+            accepted += 1;
+        }
+    }
+    assert!(accepted > 1_000, "{accepted}");
+}
+
+#[test]
 fn families_of_a_single_task_keep_their_rows_as_they_are() {
     let rows = rows_for(Metric::Cosine);
     for factory in ["HNSW16", "PCA16,NSG16", "LSQ3x4", "IVF8,LSQ3x4,RFlat", "HNSW8,SQ8,RFlat"] {
@@ -300,4 +349,3 @@ fn families_of_a_single_task_keep_their_rows_as_they_are() {
         assert!(encoded.first == expected && encoded.second.is_empty() && encoded.nlist == 0, "{factory}");
     }
 }
-

@@ -19,7 +19,8 @@ pub(crate) fn index_pieces(trained: &[u8], family: &Family, rows: u64) -> Result
     let mut pieces = Vec::with_capacity(template.places.len() * 2 + 1);
     let mut begin = 0;
     for place in &template.places {
-        let before = template.bytes.get(begin..place.offset).ok_or_else(|| unexpected("its places are not in order"))?;
+        let before =
+            template.bytes.get(begin..place.offset).ok_or_else(|| unexpected("its places are not in order"))?;
         if !before.is_empty() {
             pieces.push(FilePiece::Bytes(before.to_vec()));
         }
@@ -53,7 +54,10 @@ fn piece_of(place: &RowPlace, shape: Shape, family: &Family) -> FilePiece {
 
 fn fast_scan_packing(shape: Shape) -> Option<Arc<dyn RowPacking>> {
     let Shape { packed_block_rows: block_rows, packed_subquantizers: subquantizers, .. } = shape;
-    (block_rows > 0).then(|| Arc::new(FastScanPacking { block_rows, subquantizers }) as Arc<dyn RowPacking>)
+    if block_rows == 0 {
+        return None;
+    }
+    Some(Arc::new(FastScanPacking { block_rows, subquantizers }))
 }
 
 /// 4-bit codes in the order in which fast scan reads them.
@@ -98,6 +102,7 @@ pub(crate) fn list_block_header(nlist: u64, code_size: u64, sizes: &[u64]) -> Ve
 
 /// The beginning of Faiss' block of interleaved lists (`BlockInvertedListsIOHook::write`). For each list, the number
 /// of rows (u64), their labels, the number of bytes of its blocks (u64) and its blocks follow.
+#[cfg_attr(not(test), expect(dead_code, reason = "filled by the merge of pieces"))]
 pub(crate) fn packed_list_block_header(nlist: u64, packing: &dyn RowPacking) -> Vec<u8> {
     /// Faiss' mark for codes that are not one after the other (InvertedLists::INVALID_CODE_SIZE).
     const NO_CODE_SIZE: u64 = u64::MAX;
@@ -125,7 +130,12 @@ impl IndexTemplate {
             [FilePiece::Bytes(before), FilePiece::Lists { format: ListFormat::Array, .. }] => {
                 Ok(Self::ByLists { before: before.clone() })
             }
-            [FilePiece::Bytes(before), FilePiece::Codes { unit_bytes, packing: None, .. }, rest @ .., FilePiece::IdMap] => {
+            [
+                FilePiece::Bytes(before),
+                FilePiece::Codes { unit_bytes, packing: None, .. },
+                rest @ ..,
+                FilePiece::IdMap,
+            ] => {
                 let between = match rest {
                     [FilePiece::Bytes(between)] => between.clone(),
                     _ => Vec::new(),

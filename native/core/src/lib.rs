@@ -19,6 +19,7 @@ mod family;
 #[cfg(test)]
 mod family_bytes_tests;
 mod fault;
+#[cfg_attr(not(test), expect(dead_code, reason = "filled by the merge of pieces"))]
 mod index_layout;
 mod index_template;
 mod ledger;

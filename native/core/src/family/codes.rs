@@ -10,14 +10,35 @@ const USUAL_BLOCK_ROWS: u64 = 32;
 pub(super) enum Codes {
     Flat,
     Scalar(Scalar),
-    Product { subquantizers: u64, bits: u64, polysemous: bool },
-    ProductFastScan { subquantizers: u64, fast_scan: FastScan },
+    Product {
+        subquantizers: u64,
+        bits: u64,
+        polysemous: bool,
+    },
+    ProductFastScan {
+        subquantizers: u64,
+        fast_scan: FastScan,
+    },
     /// `PQa+b`: a second product quantizer for what the first leaves over.
-    Refined { first: u64, second: u64 },
+    Refined {
+        first: u64,
+        second: u64,
+    },
     Additive(Additive),
-    AdditiveFastScan { additive: Additive, fast_scan: FastScan },
-    Lsh { bits: Option<u64>, rotated: bool, thresholds: bool },
-    SpectralHash { bits: Option<u64>, transform: HashTransform, medians: bool },
+    AdditiveFastScan {
+        additive: Additive,
+        fast_scan: FastScan,
+    },
+    Lsh {
+        bits: Option<u64>,
+        rotated: bool,
+        thresholds: bool,
+    },
+    SpectralHash {
+        bits: Option<u64>,
+        transform: HashTransform,
+        medians: bool,
+    },
     RaBitQ,
 }
 
@@ -71,7 +92,9 @@ pub(super) enum Norm {
     None,
     Plain,
     /// One of 256 or 16 values that training finds.
-    Clustered { values: u64 },
+    Clustered {
+        values: u64,
+    },
     /// Two 4-bit codewords.
     FastScan,
 }
@@ -162,7 +185,8 @@ fn parse_fast_scan(scanner: &mut Scanner<'_>) -> Option<FastScan> {
         return None;
     }
     let residual = scanner.eat("r");
-    let names_rows = scanner.rest().strip_prefix('_').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    let names_rows =
+        scanner.rest().strip_prefix('_').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
     let block_rows = if names_rows && scanner.eat("_") { scanner.number()? } else { USUAL_BLOCK_ROWS };
     Some(FastScan { block_rows, residual })
 }
@@ -196,7 +220,8 @@ fn parse_additive(mut scanner: Scanner<'_>) -> Option<Codes> {
         let width = scanner.number()?;
         bits.resize(bits.len() + count, width);
         let may_go_on = !is_product && search == CodewordSearch::Residual;
-        let goes_on = scanner.rest().strip_prefix('_').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+        let goes_on =
+            scanner.rest().strip_prefix('_').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
         if !(may_go_on && goes_on && scanner.eat("_")) {
             break;
         }

@@ -49,10 +49,18 @@ pub(super) enum Base {
 /// How the list of a row is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Coarse {
-    Flat { lists: u64 },
-    Graph { kind: Graph, lists: u64, degree: u64 },
+    Flat {
+        lists: u64,
+    },
+    Graph {
+        kind: Graph,
+        lists: u64,
+        degree: u64,
+    },
     /// Two halves of the dimensions with `2^bits` centroids each, and a list for every pair of centroids.
-    Multi { bits: u64 },
+    Multi {
+        bits: u64,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +81,8 @@ impl Factory {
             transforms.push(transform);
             tokens.remove(0);
         }
-        let base = parse_base(tokens.first().copied().unwrap_or_default(), &tokens.get(1..).unwrap_or_default().join(","))?;
+        let base =
+            parse_base(tokens.first().copied().unwrap_or_default(), &tokens.get(1..).unwrap_or_default().join(","))?;
         let factory = Self { id_map, transforms, base, refinement, inner: inner.to_owned() };
         factory.refuse_combinations()?;
         Ok(factory)
@@ -178,7 +187,11 @@ fn parse_base(first: &str, rest: &str) -> Result<Base, String> {
         return Err(format!("'{first}' is not IVFn, IVFn_HNSWm or IVFn_NSGr with n of at least 1"));
     }
     let codes = parse_codes(first).ok_or_else(|| not_understood(first))?;
-    if rest.is_empty() { Ok(Base::Codes(codes)) } else { Err(format!("'{rest}' cannot follow '{first}'")) }
+    match reason_to_refuse(rest) {
+        None if rest.is_empty() => Ok(Base::Codes(codes)),
+        None => Err(format!("'{rest}' cannot follow '{first}'")),
+        Some(_) => Err(not_understood(rest)),
+    }
 }
 
 /// `HNSW32`, `NSG32` and, after an underscore, their codes.

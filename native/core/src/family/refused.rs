@@ -1,7 +1,7 @@
 //! Families that Faiss has and that are not built, by name, with the reason and the alternative.
 
 /// Names, and why an index of that name is not built. The longer of two names comes first.
-const REFUSED: [(&str, &str); 23] = [
+const REFUSED: [(&str, &str); 24] = [
     ("BFlat", BINARY),
     ("BIVF", BINARY),
     ("BHNSW", BINARY),
@@ -24,6 +24,7 @@ const REFUSED: [(&str, &str); 23] = [
     ("SQ0", NEWER),
     ("SQtq", NEWER),
     ("HR", NEWER),
+    ("SH", "it stands after IVFn, and ITQ or PCA, with inverted lists only: IVFn,ITQ,SH"),
     ("IDMap", "the id map stands once, at the beginning or at the end of the whole string"),
 ];
 

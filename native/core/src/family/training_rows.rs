@@ -36,11 +36,7 @@ impl TrainingRows {
     }
 
     fn per_centroid(centroids: u64) -> Self {
-        Self {
-            needed: centroids,
-            wanted: centroids * WANTED_PER_CENTROID,
-            usable: centroids * USABLE_PER_CENTROID,
-        }
+        Self { needed: centroids, wanted: centroids * WANTED_PER_CENTROID, usable: centroids * USABLE_PER_CENTROID }
     }
 
     fn for_statistics() -> Self {
@@ -94,7 +90,9 @@ fn rows_of_hyperplanes(output: u64, dimension: u64) -> TrainingRows {
 fn rows_of_coarse(coarse: Coarse) -> TrainingRows {
     match coarse {
         Coarse::Multi { bits } => TrainingRows::per_centroid(1 << bits.min(31)),
-        Coarse::Flat { .. } | Coarse::Graph { .. } => TrainingRows::per_centroid(list_count(coarse).unwrap_or_default()),
+        Coarse::Flat { .. } | Coarse::Graph { .. } => {
+            TrainingRows::per_centroid(list_count(coarse).unwrap_or_default())
+        }
     }
 }
 
