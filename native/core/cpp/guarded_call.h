@@ -1,19 +1,20 @@
-// What every call into Faiss is wrapped in: exceptions become a code and a message, and a flag of the caller
-// interrupts it.
-
+// What every call from Rust into C++ does: exceptions become a code and a message, and Faiss sees the flag of the
+// calling task when it asks whether to stop.
 #pragma once
 
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <exception>
 #include <memory>
 #include <mutex>
 #include <new>
+#include <stdexcept>
+#include <vector>
 
 #include <faiss/impl/AuxIndexStructures.h>
-#include <faiss/impl/FaissException.h>
 
-namespace faiss_shim {
+namespace faiss_indexer {
 
 enum Code : int32_t { OK = 0, FAISS = 1, OUT_OF_MEMORY = 2, CANCELLED = 3 };
 
@@ -38,6 +39,7 @@ struct CancelScope {
         std::call_once(installed, [] { faiss::InterruptCallback::instance = std::make_unique<ThreadInterrupt>(); });
         cancel_flag = flag;
     }
+    CancelScope(const CancelScope&) = delete;
     ~CancelScope() {
         cancel_flag = nullptr;
     }
@@ -50,6 +52,23 @@ inline char* copy_message(const char* text) {
         std::memcpy(copy, text, length);
     }
     return copy;
+}
+
+// The caller frees the copy with faiss_shim_free.
+inline void hand_over(const std::vector<uint8_t>& bytes, uint8_t** out, size_t* length) {
+    *length = bytes.size();
+    *out = static_cast<uint8_t*>(std::malloc(bytes.size()));
+    if (*out == nullptr) {
+        throw std::bad_alloc();
+    }
+    std::memcpy(*out, bytes.data(), bytes.size());
+}
+
+// Ends the call that runs on this thread when its task was cancelled.
+inline void check_cancelled() {
+    if (is_cancelled()) {
+        throw std::runtime_error("cancelled");
+    }
 }
 
 template <typename Body>
@@ -72,4 +91,4 @@ int32_t guarded(char** message, Body body) {
     }
 }
 
-} // namespace faiss_shim
+} // namespace faiss_indexer

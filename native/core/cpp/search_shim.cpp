@@ -16,7 +16,7 @@
 #include <faiss/IndexRefine.h>
 #include <faiss/index_io.h>
 
-using namespace faiss_shim;
+using namespace faiss_indexer;
 
 extern "C" int sgemm_(
         const char* transpose_a,

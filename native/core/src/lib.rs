@@ -21,6 +21,8 @@ pub mod evaluation;
 mod faiss_index;
 mod faiss_search;
 mod family;
+#[cfg(test)]
+mod family_bytes_tests;
 mod fault;
 mod index_file;
 mod index_layout;

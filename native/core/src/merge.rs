@@ -17,7 +17,6 @@ mod positions;
 mod row_merge;
 pub(crate) mod runs;
 mod sequence;
-mod template_pieces;
 #[cfg(test)]
 mod tests;
 mod ties;
@@ -30,12 +29,12 @@ use crate::cancellation::Cancellation;
 use crate::duplicates::find_duplicates;
 use crate::error::{BuildError, ErrorKind, Result};
 use crate::index_layout::{FilePiece, Labels};
+use crate::index_template::index_pieces;
 use crate::merge::assembly::{assemble, file_bytes};
 use crate::merge::output::{Output, block_bytes};
 use crate::merge::positions::{LabelSource, PlaceTable};
 use crate::merge::row_merge::RowMerge;
 use crate::merge::runs::Runs;
-use crate::merge::template_pieces::pieces;
 use crate::merge::ties::Ties;
 use crate::receipts::{Clock, DuplicateRows, MergeReceipt, Receipts};
 use crate::spec::DuplicateIds;
@@ -86,7 +85,8 @@ pub(crate) fn merge(
         return Err(BuildError::invalid(format!("shard {shard} does not exist; shards={}", context.spec.shards)));
     }
     let trained = training::load(context, receipts.trained()?, resources.storages)?;
-    let layout = trained.run_layout(context);
+    let family = context.family()?;
+    let layout = trained.run_layout(&family);
     for receipt in &receipts.shards {
         if receipt.fingerprint != layout.fingerprint {
             let message = format!("the shard of partition {} was encoded with another trained state", receipt.partition);
@@ -99,10 +99,8 @@ pub(crate) fn merge(
     let encoded: u64 = runs.rows().sum();
     info!("merging {encoded} rows in {} runs", runs.count());
 
-    let plan = context.family()?.merge_plan();
-    let code_size = runs.layout.code_size;
     let uri = context.attempt_file("index");
-    let make_pieces = |rows| pieces(&trained.bytes, plan, code_size, rows);
+    let make_pieces = |rows| index_pieces(&trained.bytes, &family, rows);
     let merged = merge_runs(&runs, context.spec.duplicate_ids, make_pieces, &uri, resources)?;
     Ok(MergeReceipt {
         uri,

@@ -49,7 +49,7 @@ impl ShardBuilder {
         truth: Option<PartialTruth>,
     ) -> Result<Self> {
         let shape = trained.encoder.shape();
-        let layout = trained.run_layout(&context);
+        let layout = trained.run_layout(&context.family()?);
         let row_bytes = shape.code_size + shape.second_code_size + BYTES_BESIDE_CODES;
         let step = to_u64(workers.count() * trained.encoder.block_rows());
         // Almost two steps of rows wait at most.

@@ -10,12 +10,13 @@ use crate::build_context::BuildContext;
 use crate::build_report::merge_queries;
 use crate::cancellation::Cancellation;
 use crate::error::{BuildError, ErrorKind, Result};
+use crate::family::Family;
+use crate::index_layout::Labels;
 use crate::numbers::{to_u64, to_usize};
 use crate::quantization::{Encoder, Trainer, encoder_for, trainer_for};
 use crate::receipts::{Clock, Receipts, SampleFile, TrainReceipt, to_json};
 use crate::row_hash::row_hash;
 use crate::run_file::RunLayout;
-use crate::spec::IdMap;
 use crate::stage::Progress;
 use crate::workers::Workers;
 
@@ -29,16 +30,14 @@ pub(crate) struct TrainedState {
 
 impl TrainedState {
     /// The layout of runs that are encoded with this state.
-    pub(crate) fn run_layout(&self, context: &BuildContext) -> RunLayout {
+    pub(crate) fn run_layout(&self, family: &Family) -> RunLayout {
         let shape = self.encoder.shape();
-        // An id map around the index and a second code beside it both go by the place of a row in id order.
-        let goes_by_place = context.spec.id_map == IdMap::Always || shape.second_code_size > 0;
         RunLayout {
             fingerprint: self.fingerprint.clone(),
             nlist: shape.nlist.max(1),
             code_size: shape.code_size,
             second_code_size: shape.second_code_size,
-            positions: shape.nlist > 1 && goes_by_place,
+            positions: shape.nlist > 1 && family.labels() == Labels::Positions,
         }
     }
 }
@@ -64,7 +63,7 @@ pub(crate) fn train(
         return Err(BuildError::new(ErrorKind::TooFewRows, message));
     }
     info!("training {} with {} threads", family.factory_string(), workers.count());
-    let trainer = trainer_for(family.factory_string(), context.spec.dimension, context.spec.metric);
+    let trainer = trainer_for(&family, context.spec.dimension, context.spec.metric);
     let bytes = trainer.train(&vectors, workers, cancellation)?;
     progress.add_rows(rows);
 
@@ -97,7 +96,7 @@ pub(crate) fn load(context: &BuildContext, receipt: &TrainReceipt, storages: &St
     if fingerprint_of(context, &bytes)? != receipt.fingerprint {
         return Err(BuildError::corrupt(&receipt.uri, "its fingerprint is not the one that training reported"));
     }
-    let encoder = encoder_for(&bytes)?;
+    let encoder = encoder_for(&bytes, context.family()?.merge_plan())?;
     let state = TrainedState { bytes: bytes.into(), fingerprint: receipt.fingerprint.clone(), encoder };
     loaded.push(LoadedState::of(&state));
     Ok(state)
