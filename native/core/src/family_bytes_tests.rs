@@ -347,5 +347,7 @@ fn families_of_a_single_task_keep_their_rows_as_they_are() {
         let encoded = Encoded::new(&trained, family.merge_plan(), &rows);
         let expected: Vec<u8> = rows.vectors.iter().flat_map(|component| component.to_le_bytes()).collect();
         assert!(encoded.first == expected && encoded.second.is_empty() && encoded.nlist == 0, "{factory}");
+        let error = index_pieces(&trained, &family, ROWS as u64).unwrap_err().to_string();
+        assert!(error.contains(factory) && error.contains("one piece"), "{error}");
     }
 }

@@ -13,6 +13,10 @@ use crate::numbers::to_u64;
 
 /// The file of `rows` rows of a family that is merged by lists or by position.
 pub(crate) fn index_pieces(trained: &[u8], family: &Family, rows: u64) -> Result<Vec<FilePiece>> {
+    if family.merge_plan() == MergePlan::SingleTask {
+        let message = format!("{} is built in one piece and has no places for rows", family.factory_string());
+        return Err(BuildError::new(ErrorKind::Internal, message));
+    }
     let index = FaissIndex::read(trained)?;
     let shape = index.shape();
     let template = index.into_template(rows, family.id_map())?;
