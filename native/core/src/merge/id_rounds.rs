@@ -7,7 +7,7 @@ use crate::numbers::{to_u64, to_usize};
 use crate::run_reader::SectionPass;
 
 /// Ids of all runs that are kept in memory ahead of the rounds.
-const AHEAD_IDS: usize = 1 << 21;
+const AHEAD_IDS: usize = 1 << 20;
 /// Runs are read in steps of this many ids, fewer if there are many runs.
 const LEAST_STEP_IDS: usize = 512;
 const MOST_STEP_IDS: usize = 1 << 16;

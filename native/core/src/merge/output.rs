@@ -159,5 +159,5 @@ pub(crate) fn concurrent_blocks(workers: &Workers) -> usize {
 
 /// The size of a block for that many workers.
 pub(crate) fn block_bytes(workers: &Workers) -> usize {
-    (BLOCKS_BYTES / 3 / concurrent_blocks(workers)).min(16 << 20)
+    (BLOCKS_BYTES / 3 / concurrent_blocks(workers)).min(8 << 20)
 }
