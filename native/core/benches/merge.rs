@@ -36,20 +36,26 @@ fn main() -> ExitCode {
         text.split(',').map(|number| number.trim().parse().unwrap()).collect()
     };
     let mut within = true;
-    println!("rows        runs  seconds  CPU s  GB/s  cat s  ratio to cat (>= {LEAST_RATIO_TO_CAT})  peak MiB (<= {MOST_PEAK_MIB})");
+    println!(
+        "rows        runs  seconds  CPU s  GB/s  cat s  ratio to cat (>= {LEAST_RATIO_TO_CAT})  peak MiB (<= {MOST_PEAK_MIB})"
+    );
     for rows in numbers("MERGE_ROWS", "10000000,100000000") {
         let mut times = Vec::new();
         for runs in numbers("MERGE_RUNS", "2,64,512") {
             let Measured { merge, processor, cat, bytes, peak } = measure(rows, runs);
             let ratio = cat / merge;
             let rate = bytes as f64 / merge / 1e9;
-            println!("{rows:<11} {runs:<5} {merge:7.2}  {processor:5.2}  {rate:4.2}  {cat:5.2}  {ratio:5.2}  {peak:5.0}");
+            println!(
+                "{rows:<11} {runs:<5} {merge:7.2}  {processor:5.2}  {rate:4.2}  {cat:5.2}  {ratio:5.2}  {peak:5.0}"
+            );
             within &= peak <= MOST_PEAK_MIB && (rows < LEAST_ROWS_FOR_TIMES || ratio >= LEAST_RATIO_TO_CAT);
             times.push(merge);
         }
         if let [first, .., last] = times.as_slice() {
             let slowdown = last / first;
-            println!("{rows:<11} time with the most runs over time with the fewest: {slowdown:.2} (<= {MOST_SLOWDOWN})");
+            println!(
+                "{rows:<11} time with the most runs over time with the fewest: {slowdown:.2} (<= {MOST_SLOWDOWN})"
+            );
             within &= rows < LEAST_ROWS_FOR_TIMES || slowdown <= MOST_SLOWDOWN;
         }
     }

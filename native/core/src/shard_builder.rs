@@ -101,7 +101,8 @@ impl ShardBuilder {
     pub(crate) fn append_encoded(&mut self, list: u32, id: i64, codes: &[u8]) -> Result<()> {
         if codes.len() != self.rows.row_bytes() || u64::from(list) >= self.layout.nlist {
             let (bytes, expected, lists) = (codes.len(), self.rows.row_bytes(), self.layout.nlist);
-            let message = format!("a row of {bytes} bytes in list {list} does not fit {expected} bytes and {lists} lists");
+            let message =
+                format!("a row of {bytes} bytes in list {list} does not fit {expected} bytes and {lists} lists");
             return Err(BuildError::new(ErrorKind::Internal, message));
         }
         if self.rows.ids.len() >= self.most_rows {

@@ -47,9 +47,7 @@ impl<'a> Output<'a> {
         let storage = storages.resolve(uri)?;
         let sink = match storage.create_sized(uri, length, CreateMode::New)? {
             Some(file) => Sink::Positional(file),
-            None => {
-                Sink::Appending(Mutex::new(Appending { file: storage.create(uri, CreateMode::New)?, position: 0 }))
-            }
+            None => Sink::Appending(Mutex::new(Appending { file: storage.create(uri, CreateMode::New)?, position: 0 })),
         };
         Ok(Self { sink, checksum: RangesChecksum::new(length), length, workers, cancellation, progress })
     }
