@@ -89,9 +89,10 @@ pub(crate) fn write_sequence(
         group: None,
     };
     let read = |block: &mut SequenceBlock| block.read(passes, &content, item_bytes);
-    let rows_done = |block: &SequenceBlock| match content {
-        Content::Codes { .. } => merge.progress.add_rows(block.pieces.iter().map(|piece| piece.rows).sum()),
-        _ => {}
+    let rows_done = |block: &SequenceBlock| {
+        if let Content::Codes { .. } = content {
+            merge.progress.add_rows(block.pieces.iter().map(|piece| piece.rows).sum());
+        }
     };
     let Some(packing) = content.packing() else {
         return output.fill(
