@@ -89,7 +89,8 @@ pub(crate) fn merge(
     let layout = trained.run_layout(&family);
     for receipt in &receipts.shards {
         if receipt.fingerprint != layout.fingerprint {
-            let message = format!("the shard of partition {} was encoded with another trained state", receipt.partition);
+            let message =
+                format!("the shard of partition {} was encoded with another trained state", receipt.partition);
             return Err(BuildError::new(ErrorKind::FingerprintMismatch, message));
         }
     }
@@ -146,8 +147,7 @@ fn merge_checked(
     let rows: u64 = kept.iter().sum();
 
     let pieces = make_pieces(rows)?;
-    let goes_by_place =
-        pieces.iter().any(|piece| matches!(piece, FilePiece::Lists { labels: Labels::Positions, .. }));
+    let goes_by_place = pieces.iter().any(|piece| matches!(piece, FilePiece::Lists { labels: Labels::Positions, .. }));
     let labels = if !goes_by_place {
         LabelSource::Ids
     } else if runs.layout.nlist == 1 {

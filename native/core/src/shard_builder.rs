@@ -102,10 +102,12 @@ impl ShardBuilder {
     }
 
     /// Adds a row that is encoded already: its first code and its second.
+    #[cfg_attr(not(test), expect(dead_code, reason = "adding to published indexes and joining them call it"))]
     pub(crate) fn append_encoded(&mut self, list: u32, id: i64, codes: &[u8]) -> Result<()> {
         if codes.len() != self.rows.row_bytes() || u64::from(list) >= self.layout.nlist {
             let (bytes, expected, lists) = (codes.len(), self.rows.row_bytes(), self.layout.nlist);
-            let message = format!("a row of {bytes} bytes in list {list} does not fit {expected} bytes and {lists} lists");
+            let message =
+                format!("a row of {bytes} bytes in list {list} does not fit {expected} bytes and {lists} lists");
             return Err(BuildError::new(ErrorKind::Internal, message));
         }
         if self.rows.ids.len() >= self.most_rows {
@@ -208,5 +210,46 @@ impl ShardBuilder {
         })?;
         rows.clear();
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::receipts::{Receipt, Receipts, to_json};
+    use crate::stage::StageKind;
+    use crate::test_builds::{Rows, TestBuild};
+    use crate::training;
+
+    #[test]
+    fn rows_that_are_encoded_already_make_the_same_index() {
+        let spec = [("factoryString", "IVF4,PQ2np"), ("memoryLimit", "16MiB")];
+        let rows = Rows::new(3_000, 8);
+        let build = TestBuild::new();
+        let reference = build.merged(&spec, &rows.partitions(2)).unwrap();
+        let receipts = Receipts::parse(&reference.receipts).unwrap();
+        let context = BuildContext::from_json(&reference.build).unwrap();
+        let trained = training::load(&context, receipts.trained().unwrap(), &build.storages).unwrap();
+
+        let encoder = Arc::clone(&trained.encoder);
+        let workers = Workers::new(1, "encode").unwrap();
+        let mut shard = ShardBuilder::open(context, 0, trained, workers, build.storages.clone()).unwrap();
+        // Runs of a few rows each.
+        shard.most_rows = 700;
+        let (mut lists, mut codes) = ([0], [0; 2]);
+        for row in 0..3_000 {
+            encoder.encode(rows.row(row), &mut lists, &mut codes, &Cancellation::default()).unwrap();
+            shard.append_encoded(u32::try_from(lists[0]).unwrap(), rows.ids[row], &codes).unwrap();
+        }
+        for (list, codes) in [(4, [0; 2].as_slice()), (0, &[0; 3])] {
+            assert_eq!(shard.append_encoded(list, 1, codes).unwrap_err().kind(), ErrorKind::Internal);
+        }
+        let shard = shard.finish(&Cancellation::default(), &Progress::default()).unwrap();
+        assert_eq!((shard.runs.len(), shard.rows), (5, 3_000));
+        let trained = to_json(&Receipt::Train(receipts.trained().unwrap().clone())).unwrap();
+        let shard = to_json(&Receipt::Encode(shard)).unwrap();
+        let merged = build.task(StageKind::Merge, &reference.build, &[trained, shard], 0, None).unwrap();
+        let merged = Receipts::parse(&[merged]).unwrap();
+        assert_eq!(merged.merged().unwrap().crc32c, receipts.merged().unwrap().crc32c);
     }
 }

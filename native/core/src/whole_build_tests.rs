@@ -216,6 +216,32 @@ fn a_small_memory_limit_spills_runs_and_gives_the_same_bytes() {
 }
 
 #[test]
+fn rows_are_spread_over_shards_by_their_ids_whatever_the_partitions() {
+    let rows = Rows::new(1_000, 8);
+    let shards = |partitions| {
+        let build = TestBuild::new();
+        let started = started(&build, 8, &[FAMILY, ("shards", "3"), ("sampleRate", "1")]).unwrap();
+        let partitions = rows.partitions(partitions);
+        let samples = build.every(StageKind::Sample, &started, &[], &partitions).unwrap();
+        let planned = plan_training(&started, &samples).unwrap().build;
+        let trained = build.task(StageKind::Train, &planned, &samples, 0, None).unwrap();
+        let encoded = build.every(StageKind::Encode, &planned, std::slice::from_ref(&trained), &partitions).unwrap();
+        let for_merge = [vec![trained], encoded].concat();
+        let merge = |shard| build.task(StageKind::Merge, &planned, &for_merge, shard, None);
+        assert_eq!(merge(3).unwrap_err().kind(), ErrorKind::InvalidSpec);
+        (0..3).map(|shard| serde_json::from_str(&merge(shard).unwrap()).unwrap()).collect::<Vec<serde_json::Value>>()
+    };
+    let (one, five) = (shards(1), shards(5));
+    let rows_of = |shard: &serde_json::Value| shard["rows"].as_u64().unwrap();
+    assert_eq!(one.iter().map(rows_of).sum::<u64>(), 1_000);
+    for (number, (one, five)) in one.iter().zip(&five).enumerate() {
+        assert!((250..420).contains(&rows_of(one)), "{one}");
+        assert_eq!((&one["crc32c"], &one["shard"]), (&five["crc32c"], &five["shard"]));
+        assert_eq!(one["shard"], number);
+    }
+}
+
+#[test]
 fn the_family_is_chosen_from_the_rows_when_none_is_named() {
     let build = TestBuild::new();
     let built = build.run(&[], &Rows::new(500, 8).partitions(2)).unwrap();

@@ -218,13 +218,14 @@ fn unusual_names_are_taken_literally(storage: &dyn Storage, root: &str) {
 }
 
 fn a_sized_file_is_the_sum_of_its_parts_in_any_order(storage: &dyn Storage, root: &str) {
-    const LENGTH: u64 = 3_000_017;
+    const LENGTH: u64 = 9_000_017;
+    const PART: usize = 1_500_007;
     let uri = join(root, "a/file");
     let Some(file) = storage.create_sized(&uri, LENGTH, CreateMode::New).unwrap() else { return };
     assert_eq!(storage.stat(&uri).unwrap(), None);
     let bytes: Vec<u8> = (0..LENGTH).map(|i| (i * i / 7).to_le_bytes()[0]).collect();
     // The last part is left out: it stays zero.
-    let mut parts: Vec<(usize, &[u8])> = (0..).step_by(65_537).zip(bytes.chunks_exact(65_537)).collect();
+    let mut parts: Vec<(usize, &[u8])> = (0..).step_by(PART).zip(bytes.chunks_exact(PART)).collect();
     parts.reverse();
     std::thread::scope(|scope| {
         for thread in 0..3 {
@@ -236,7 +237,7 @@ fn a_sized_file_is_the_sum_of_its_parts_in_any_order(storage: &dyn Storage, root
             });
         }
     });
-    let written = bytes.len() / 65_537 * 65_537;
+    let written = bytes.len() / PART * PART;
     let mut read_back = [0; 1000];
     file.read_exact_at(65_000, &mut read_back).unwrap();
     assert_eq!(read_back, bytes[65_000..66_000]);

@@ -154,6 +154,10 @@ impl PartialFile {
         self.file.as_file()
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        self.file.path()
+    }
+
     pub(crate) fn uri(&self) -> &str {
         &self.uri
     }

@@ -3,7 +3,7 @@
 use crate::error::{BuildError, ErrorKind, Result};
 use crate::index_layout::{CodePart, FilePiece, ListFormat, RowPacking};
 use crate::index_template::list_block_header;
-use crate::merge::list_blocks::{LargeList, ListBlock, ListPlanner, list_bytes};
+use crate::merge::list_blocks::{BlockBuffers, LargeList, ListBlock, ListPlanner, list_bytes};
 use crate::merge::output::Output;
 use crate::merge::positions::LabelSource;
 use crate::merge::row_merge::RowMerge;
@@ -29,12 +29,7 @@ pub(crate) fn file_bytes(pieces: &[FilePiece], layout: &RunLayout, kept: &[u64])
 }
 
 /// Writes `pieces` from the first to the last.
-pub(crate) fn assemble(
-    pieces: &[FilePiece],
-    merge: &RowMerge,
-    output: &Output,
-    block_bytes: usize,
-) -> Result<()> {
+pub(crate) fn assemble(pieces: &[FilePiece], merge: &RowMerge, output: &Output, block_bytes: usize) -> Result<()> {
     let layout = &merge.runs.layout;
     let rows: u64 = merge.kept.iter().sum();
     let mut offset = 0;
@@ -95,22 +90,17 @@ fn lists_header(format: &ListFormat, layout: &RunLayout, kept: &[u64]) -> Vec<u8
     }
 }
 
-fn write_lists(
-    merge: &RowMerge,
-    output: &Output,
-    format: &ListFormat,
-    offset: u64,
-    block_bytes: usize,
-) -> Result<()> {
+fn write_lists(merge: &RowMerge, output: &Output, format: &ListFormat, offset: u64, block_bytes: usize) -> Result<()> {
     let sizes = merge.runs.passes(Section::ListSizes);
     let ids = merge.runs.passes(Section::Ids);
     let codes = merge.runs.passes(Section::Codes);
+    let buffers = BlockBuffers::default();
     let mut planner = ListPlanner::new(merge, format, &sizes, offset, block_bytes);
     loop {
         output.fill(
             || planner.next(),
-            |block: &mut ListBlock| block.read(&ids, &codes, merge),
-            |block| block.merge(merge, format),
+            |block: &mut ListBlock| block.read(&ids, &codes, merge, &buffers),
+            |block| block.merge(merge, format, &buffers),
         )?;
         let Some(large) = planner.large_list()? else { break };
         write_large_list(merge, output, format, &large, [&ids, &codes], block_bytes)?;

@@ -7,7 +7,7 @@ use crate::numbers::{to_u64, to_usize};
 use crate::run_reader::SectionPass;
 
 /// Ids of all runs that are kept in memory ahead of the rounds.
-const AHEAD_IDS: usize = 1 << 21;
+const AHEAD_IDS: usize = 1 << 20;
 /// Runs are read in steps of this many ids, fewer if there are many runs.
 const LEAST_STEP_IDS: usize = 512;
 const MOST_STEP_IDS: usize = 1 << 16;
@@ -43,7 +43,8 @@ impl Cursor {
 impl<'a> IdRounds<'a> {
     /// Over the rows `first..first + count` of each run.
     pub(crate) fn new(passes: &'a [SectionPass<'a>], ranges: impl Iterator<Item = (u64, u64)>) -> Self {
-        let cursors = ranges.map(|(first, count)| Cursor { next: first, end: first + count, ids: Vec::new() }).collect();
+        let cursors =
+            ranges.map(|(first, count)| Cursor { next: first, end: first + count, ids: Vec::new() }).collect();
         let ahead = (AHEAD_IDS / passes.len().max(1)).clamp(LEAST_STEP_IDS, MOST_STEP_IDS);
         Self { passes, cursors, ahead, bytes: Vec::new() }
     }

@@ -1,6 +1,7 @@
 //! Blocks of whole lists: the rows of successive lists are contiguous in every run, and so is what is made of them.
 
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 
 use crate::error::{BuildError, ErrorKind, Result};
 use crate::index_layout::ListFormat;
@@ -8,7 +9,7 @@ use crate::merge::id_order::IdOrder;
 use crate::merge::output::Written;
 use crate::merge::positions::LabelSource;
 use crate::merge::row_merge::RowMerge;
-use crate::merge::runs::{Piece, read_pieces};
+use crate::merge::runs::{Piece, read_pieces_into};
 use crate::numbers::{to_u64, to_usize};
 use crate::run_reader::SectionPass;
 
@@ -152,10 +153,17 @@ impl<'a> ListPlanner<'a> {
 }
 
 impl ListBlock {
-    pub(crate) fn read(&mut self, ids: &[SectionPass], codes: &[SectionPass], merge: &RowMerge) -> Result<()> {
+    pub(crate) fn read(
+        &mut self,
+        ids: &[SectionPass],
+        codes: &[SectionPass],
+        merge: &RowMerge,
+        buffers: &BlockBuffers,
+    ) -> Result<()> {
         self.pieces.retain(|piece| piece.rows > 0);
-        self.ids = read_pieces(ids, &self.pieces, 8)?;
-        self.codes = read_pieces(codes, &self.pieces, to_usize(merge.runs.layout.code_size)?)?;
+        (self.ids, self.codes) = buffers.take();
+        read_pieces_into(ids, &self.pieces, 8, &mut self.ids)?;
+        read_pieces_into(codes, &self.pieces, to_usize(merge.runs.layout.code_size)?, &mut self.codes)?;
         if let LabelSource::Places(places) = &merge.labels {
             self.places = places.read(self.row, self.rows)?;
         }
@@ -163,7 +171,7 @@ impl ListBlock {
     }
 
     /// The bytes of the lists in the index.
-    pub(crate) fn merge(self, merge: &RowMerge, format: &ListFormat) -> Result<Vec<Written>> {
+    pub(crate) fn merge(self, merge: &RowMerge, format: &ListFormat, buffers: &BlockBuffers) -> Result<Vec<Written>> {
         let code_size = to_usize(merge.runs.layout.code_size)?;
         let runs = self.sizes.len() / self.lists.len().max(1);
         let kept = &merge.kept[self.lists.clone()];
@@ -202,15 +210,20 @@ impl ListBlock {
             if let [only] = segments.as_slice() {
                 order.extend(only.clone());
             } else {
-                let rows = segments.iter().cloned().flatten().map(|place| (id_at(place), place));
                 let mut recorded = Ok(());
-                order_of.sort(rows, &mut order, |tied| {
-                    merge.order_tied(tied, &self.codes, code_size);
-                    if recorded.is_ok() {
-                        let run_of = |place| run_begins.partition_point(|begin| *begin <= place) - 1;
-                        recorded = merge.record_tie(number, id_at(tied[0]), tied, run_of, &self.codes, code_size);
-                    }
-                });
+                order_of.sort(
+                    ids,
+                    |id| i64::from_le_bytes(*id),
+                    &segments,
+                    &mut order,
+                    |tied| {
+                        merge.order_tied(tied, &self.codes, code_size);
+                        if recorded.is_ok() {
+                            let run_of = |place| run_begins.partition_point(|begin| *begin <= place) - 1;
+                            recorded = merge.record_tie(number, id_at(tied[0]), tied, run_of, &self.codes, code_size);
+                        }
+                    },
+                );
                 recorded?;
             }
             merge.repeats.drop_others(&mut order, Some(number), id_at);
@@ -248,7 +261,22 @@ impl ListBlock {
             places_before += to_usize(rows)?;
         }
         merge.progress.add_rows(self.rows);
+        buffers.give_back(self.ids, self.codes);
         Ok(vec![(self.offset, out)])
+    }
+}
+
+/// Memory of blocks that are done, for blocks to come: memory that was in use just now costs nothing to get.
+#[derive(Default)]
+pub(crate) struct BlockBuffers(Mutex<Vec<(Vec<u8>, Vec<u8>)>>);
+
+impl BlockBuffers {
+    fn take(&self) -> (Vec<u8>, Vec<u8>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+
+    fn give_back(&self, ids: Vec<u8>, codes: Vec<u8>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((ids, codes));
     }
 }
 
@@ -284,4 +312,3 @@ impl<'a> SizeStream<'a> {
         Ok(u32::from_le_bytes(size))
     }
 }
-

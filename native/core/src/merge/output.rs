@@ -47,9 +47,7 @@ impl<'a> Output<'a> {
         let storage = storages.resolve(uri)?;
         let sink = match storage.create_sized(uri, length, CreateMode::New)? {
             Some(file) => Sink::Positional(file),
-            None => {
-                Sink::Appending(Mutex::new(Appending { file: storage.create(uri, CreateMode::New)?, position: 0 }))
-            }
+            None => Sink::Appending(Mutex::new(Appending { file: storage.create(uri, CreateMode::New)?, position: 0 })),
         };
         Ok(Self { sink, checksum: RangesChecksum::new(length), length, workers, cancellation, progress })
     }
@@ -159,5 +157,5 @@ pub(crate) fn concurrent_blocks(workers: &Workers) -> usize {
 
 /// The size of a block for that many workers.
 pub(crate) fn block_bytes(workers: &Workers) -> usize {
-    (BLOCKS_BYTES / 3 / concurrent_blocks(workers)).min(16 << 20)
+    (BLOCKS_BYTES / 3 / concurrent_blocks(workers)).min(8 << 20)
 }

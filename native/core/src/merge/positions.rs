@@ -4,6 +4,7 @@
 //! is the order of its rows. They are collected list by list and written to a scratch file in the order of the lists.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use faiss_indexer_storage::{CreateMode, LocalStorage, PositionalFile, Storage, Storages, join};
 use uuid::Uuid;
@@ -13,7 +14,7 @@ use crate::duplicates::Repeats;
 use crate::error::{BuildError, ErrorKind, Result};
 use crate::merge::id_order::IdOrder;
 use crate::merge::id_rounds::{IdRounds, Round};
-use crate::merge::runs::{Runs, finish, read_pieces};
+use crate::merge::runs::{Piece, Runs, finish, read_pieces, segments};
 use crate::numbers::{to_u64, to_usize};
 use crate::run_file::Section;
 use crate::workers::Workers;
@@ -63,14 +64,14 @@ impl PlaceTable {
                     None => break,
                     Some(Round::Rows { ids, pieces }) => {
                         let lists = read_pieces(&list_passes, &pieces, 4)?;
-                        batch.push(PlacedRound { ids, lists, counts: Vec::new() });
+                        batch.push(PlacedRound { ids, lists, segments: segments(&pieces), counts: Vec::new() });
                     }
                     Some(Round::Group { pieces, .. }) => {
                         let mut counts = BTreeMap::<u32, u64>::new();
                         for piece in pieces {
                             for first in (piece.first..piece.first + piece.rows).step_by(ROUND_ROWS) {
                                 let rows = to_u64(ROUND_ROWS).min(piece.first + piece.rows - first);
-                                let some = crate::merge::runs::Piece { first, rows, ..piece };
+                                let some = Piece { first, rows, ..piece };
                                 for list in read_pieces(&list_passes, &[some], 4)?.as_chunks().0 {
                                     *counts.entry(u32::from_le_bytes(*list)).or_default() += 1;
                                 }
@@ -81,7 +82,7 @@ impl PlaceTable {
                             counts.truncate(1);
                             counts.iter_mut().for_each(|(_, count)| *count = 1);
                         }
-                        batch.push(PlacedRound { ids: Vec::new(), lists: Vec::new(), counts });
+                        batch.push(PlacedRound { ids: Vec::new(), lists: Vec::new(), segments: Vec::new(), counts });
                     }
                 }
             }
@@ -127,6 +128,8 @@ fn create_scratch(directory: &str, bytes: u64, storages: &Storages) -> Result<Bo
 struct PlacedRound {
     ids: Vec<i64>,
     lists: Vec<u8>,
+    /// The rows of each run.
+    segments: Vec<Range<u32>>,
     /// Lists of successive rows in id order, and how many rows of the same list follow one another.
     counts: Vec<(u32, u64)>,
 }
@@ -138,7 +141,7 @@ impl PlacedRound {
         let list_at = |place: &u32| usize::try_from(*place).map_or(u32::MAX, |place| u32::from_le_bytes(lists[place]));
         let id_at = |place: u32| usize::try_from(place).map_or(i64::MAX, |place| ids[place]);
         let mut order = Vec::with_capacity(ids.len());
-        IdOrder::default().sort(ids.iter().copied().zip(0..), &mut order, |tied| tied.sort_by_key(list_at));
+        IdOrder::default().sort(&ids, |id| *id, &self.segments, &mut order, |tied| tied.sort_by_key(list_at));
         repeats.drop_others(&mut order, None, id_at);
         self.counts.extend(order.iter().map(|place| (list_at(place), 1)));
     }

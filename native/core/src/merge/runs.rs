@@ -1,5 +1,6 @@
 //! All runs that one merge reads.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use faiss_indexer_storage::Storages;
@@ -95,15 +96,39 @@ pub(crate) fn finish(passes: &[SectionPass]) -> Result<()> {
 
 /// Reads the items of `pieces`, one piece after the other.
 pub(crate) fn read_pieces(passes: &[SectionPass], pieces: &[Piece], item_bytes: usize) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    read_pieces_into(passes, pieces, item_bytes, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// As [`read_pieces`], in place of what `bytes` held.
+pub(crate) fn read_pieces_into(
+    passes: &[SectionPass],
+    pieces: &[Piece],
+    item_bytes: usize,
+    bytes: &mut Vec<u8>,
+) -> Result<()> {
     let rows: u64 = pieces.iter().map(|piece| piece.rows).sum();
-    let mut bytes = vec![0; to_usize(rows)? * item_bytes];
+    bytes.resize(to_usize(rows)? * item_bytes, 0);
     let mut rest = bytes.as_mut_slice();
     for piece in pieces {
         let (begin, behind) = rest.split_at_mut(to_usize(piece.rows)? * item_bytes);
         passes[piece.run].read(piece.first, begin)?;
         rest = behind;
     }
-    Ok(bytes)
+    Ok(())
+}
+
+/// The places of the rows of each piece when they are read one piece after the other.
+pub(crate) fn segments(pieces: &[Piece]) -> Vec<Range<u32>> {
+    let mut end = 0;
+    let segment = |piece: &Piece| {
+        let begin = end;
+        end += piece.rows;
+        // A round never has more rows than fit into memory, far below 2^32.
+        u32::try_from(begin).unwrap_or(u32::MAX)..u32::try_from(end).unwrap_or(u32::MAX)
+    };
+    pieces.iter().map(segment).collect()
 }
 
 /// Reads what a checksum has to cover but nothing else needs.

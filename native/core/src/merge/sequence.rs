@@ -7,7 +7,7 @@ use crate::merge::id_order::IdOrder;
 use crate::merge::id_rounds::{IdRounds, Round};
 use crate::merge::output::{Output, Written};
 use crate::merge::row_merge::{RowMerge, code_at};
-use crate::merge::runs::{Piece, finish, read_pieces, skip};
+use crate::merge::runs::{Piece, finish, read_pieces, segments, skip};
 use crate::numbers::{to_u64, to_usize};
 use crate::run_file::Section;
 use crate::run_reader::SectionPass;
@@ -89,9 +89,10 @@ pub(crate) fn write_sequence(
         group: None,
     };
     let read = |block: &mut SequenceBlock| block.read(passes, &content, item_bytes);
-    let rows_done = |block: &SequenceBlock| match content {
-        Content::Codes { .. } => merge.progress.add_rows(block.pieces.iter().map(|piece| piece.rows).sum()),
-        _ => {}
+    let rows_done = |block: &SequenceBlock| {
+        if let Content::Codes { .. } = content {
+            merge.progress.add_rows(block.pieces.iter().map(|piece| piece.rows).sum());
+        }
     };
     let Some(packing) = content.packing() else {
         return output.fill(
@@ -269,21 +270,26 @@ impl SequenceBlock {
         }
         let id_at = |place: u32| usize::try_from(place).map_or(0, |place| self.ids[place]);
         let mut order = Vec::with_capacity(self.ids.len());
-        let rows = self.ids.iter().copied().zip(0..);
         let mut tied = Ok(());
-        IdOrder::default().sort(rows, &mut order, |places| {
-            if tied.is_ok() {
-                tied = match content {
-                    Content::Ids { .. } => Ok(()),
-                    Content::Codes { list, .. } => {
-                        merge.order_tied(places, &self.codes, item_bytes);
-                        let id = id_at(places[0]);
-                        merge.record_tie(*list, id, places, |place| self.run_of(place), &self.codes, item_bytes)
-                    }
-                    Content::SecondCodes { .. } => self.order_second(merge, places, item_bytes),
-                };
-            }
-        });
+        IdOrder::default().sort(
+            &self.ids,
+            |id| *id,
+            &segments(&self.pieces),
+            &mut order,
+            |places| {
+                if tied.is_ok() {
+                    tied = match content {
+                        Content::Ids { .. } => Ok(()),
+                        Content::Codes { list, .. } => {
+                            merge.order_tied(places, &self.codes, item_bytes);
+                            let id = id_at(places[0]);
+                            merge.record_tie(*list, id, places, |place| self.run_of(place), &self.codes, item_bytes)
+                        }
+                        Content::SecondCodes { .. } => self.order_second(merge, places, item_bytes),
+                    };
+                }
+            },
+        );
         tied?;
         merge.repeats.drop_others(&mut order, content.list(), id_at);
         if order.len() != self.kept {
@@ -315,8 +321,7 @@ impl SequenceBlock {
                 let message = format!("the first codes of id {id} were not merged before its second codes");
                 return Err(BuildError::new(ErrorKind::Internal, message));
             };
-            let mut of_runs: Vec<(usize, u32)> =
-                same_list.iter().map(|place| (self.run_of(*place), *place)).collect();
+            let mut of_runs: Vec<(usize, u32)> = same_list.iter().map(|place| (self.run_of(*place), *place)).collect();
             let mut same_code_from = 0;
             for (at, tied) in order.iter().enumerate() {
                 let found = of_runs.iter().position(|(run, _)| to_u64(*run) == u64::from(tied.run));

@@ -18,8 +18,13 @@ pub(crate) struct Tied {
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Ties {
-    table: Mutex<(HashMap<(u32, i64), Vec<Tied>>, usize)>,
+pub(crate) struct Ties(Mutex<Table>);
+
+#[derive(Debug, Default)]
+struct Table {
+    /// By list and id.
+    orders: HashMap<(u32, i64), Vec<Tied>>,
+    rows: usize,
 }
 
 impl Ties {
@@ -28,18 +33,18 @@ impl Ties {
         if rows.iter().all(|row| row.run == rows[0].run) {
             return Ok(());
         }
-        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        table.1 += rows.len();
-        if table.1 > MOST_ROWS {
+        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        table.rows += rows.len();
+        if table.rows > MOST_ROWS {
             let message = format!("more than {MOST_ROWS} rows repeat an id, which is more than two codes can go with");
             return Err(BuildError::new(ErrorKind::DuplicateIds, message));
         }
-        table.0.insert((list, id), rows);
+        table.orders.insert((list, id), rows);
         Ok(())
     }
 
     /// The recorded order of the rows of `id` in `list`.
     pub(crate) fn order(&self, list: u32, id: i64) -> Option<Vec<Tied>> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner).0.get(&(list, id)).cloned()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).orders.get(&(list, id)).cloned()
     }
 }
