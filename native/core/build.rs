@@ -21,6 +21,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         .cpp_link_stdlib(None)
         .std("c++17")
         .file("cpp/faiss_shim.cpp")
+        .file("cpp/graph_shim.cpp")
+        .file("cpp/hnsw_shim.cpp")
         .file("cpp/blas_environment.cpp")
         .file("cpp/fortran_runtime.cpp")
         .include("cpp")

@@ -6,7 +6,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
-#include <mutex>
 #include <new>
 #include <utility>
 #include <vector>
@@ -18,51 +17,18 @@
 #include <faiss/IndexPQ.h>
 #include <faiss/IndexPreTransform.h>
 #include <faiss/VectorTransform.h>
-#include <faiss/impl/AuxIndexStructures.h>
 #include <faiss/impl/FaissException.h>
 #include <faiss/impl/PolysemousTraining.h>
 #include <faiss/impl/io.h>
 #include <faiss/index_factory.h>
 #include <faiss/index_io.h>
 
+#include "guarded_call.h"
+
 namespace {
 
-enum Code : int32_t { OK = 0, FAISS = 1, OUT_OF_MEMORY = 2, CANCELLED = 3 };
-
-// The flag of the call that runs on this thread; Rust owns it and outlives the call.
-thread_local const volatile uint8_t* cancel_flag = nullptr;
-
-bool is_cancelled() {
-    return cancel_flag != nullptr && *cancel_flag != 0;
-}
-
-// Faiss keeps one callback per process. This one looks at the calling thread's flag, so tasks do not cancel
-// each other.
-struct ThreadInterrupt : faiss::InterruptCallback {
-    bool want_interrupt() override {
-        return is_cancelled();
-    }
-};
-
-struct CancelScope {
-    explicit CancelScope(const uint8_t* flag) {
-        static std::once_flag installed;
-        std::call_once(installed, [] { faiss::InterruptCallback::instance = std::make_unique<ThreadInterrupt>(); });
-        cancel_flag = flag;
-    }
-    ~CancelScope() {
-        cancel_flag = nullptr;
-    }
-};
-
-char* copy_message(const char* text) {
-    size_t length = std::strlen(text) + 1;
-    auto* copy = static_cast<char*>(std::malloc(length));
-    if (copy != nullptr) {
-        std::memcpy(copy, text, length);
-    }
-    return copy;
-}
+using faiss_indexer::CancelScope;
+using faiss_indexer::guarded;
 
 // The caller frees the copy with faiss_shim_free.
 void hand_over(const faiss::VectorIOWriter& writer, uint8_t** out, size_t* length) {
@@ -72,26 +38,6 @@ void hand_over(const faiss::VectorIOWriter& writer, uint8_t** out, size_t* lengt
         throw std::bad_alloc();
     }
     std::memcpy(*out, writer.data.data(), writer.data.size());
-}
-
-template <typename Body>
-int32_t guarded(char** message, Body body) {
-    *message = nullptr;
-    try {
-        body();
-        return OK;
-    } catch (const std::bad_alloc&) {
-        return OUT_OF_MEMORY;
-    } catch (const std::exception& error) {
-        if (is_cancelled()) {
-            return CANCELLED;
-        }
-        *message = copy_message(error.what());
-        return FAISS;
-    } catch (...) {
-        *message = copy_message("an exception of unknown type");
-        return FAISS;
-    }
 }
 
 faiss::Index* below_transforms(faiss::Index* index) {

@@ -1,4 +1,4 @@
-//! Faiss behind a safe surface: the only file that calls it, and all of this crate's `unsafe`.
+//! Faiss behind a safe surface. With the files `graph_*.rs` beside it, all of this crate's `unsafe`.
 
 #![expect(unsafe_code, reason = "the C++ shim is reached through extern functions")]
 
@@ -149,6 +149,12 @@ impl FaissIndex {
         self.shape
     }
 
+    /// The index as the other files of Faiss calls pass it on; valid as long as `self` is neither dropped nor moved
+    /// out of.
+    pub(crate) fn as_pointer(&mut self) -> *mut c_void {
+        self.pointer
+    }
+
     /// Trains on row-major `vectors`; the polysemous order of sub-quantizers is found on all workers.
     pub(crate) fn train(&mut self, vectors: &[f32], workers: &Workers, cancellation: &Cancellation) -> Result<()> {
         let rows = self.rows_in(vectors)?;
@@ -278,7 +284,7 @@ fn receive(call: impl FnOnce(*mut *mut u8, *mut usize, *mut *mut c_char) -> i32)
 }
 
 /// Runs a shim call and turns its code and message into a result.
-fn check(call: impl FnOnce(*mut *mut c_char) -> i32) -> Result<()> {
+pub(crate) fn check(call: impl FnOnce(*mut *mut c_char) -> i32) -> Result<()> {
     let mut message: *mut c_char = ptr::null_mut();
     let code = call(&mut message);
     let text = if message.is_null() {

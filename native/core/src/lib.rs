@@ -17,6 +17,10 @@ mod error;
 mod faiss_index;
 mod family;
 mod fault;
+mod graph_hnsw;
+mod graph_index;
+#[cfg(test)]
+mod graph_tests;
 mod index_layout;
 mod index_template;
 mod ledger;
@@ -31,6 +35,7 @@ mod row_hash;
 mod run_file;
 mod sampler;
 mod shard_builder;
+mod single_task;
 mod spec;
 mod stage;
 #[cfg(test)]
