@@ -23,6 +23,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .file("cpp/faiss_shim.cpp")
         .file("cpp/graph_shim.cpp")
         .file("cpp/hnsw_shim.cpp")
+        .file("cpp/nsg_shim.cpp")
         .file("cpp/blas_environment.cpp")
         .file("cpp/fortran_runtime.cpp")
         .include("cpp")

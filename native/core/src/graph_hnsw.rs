@@ -83,19 +83,23 @@ pub(crate) fn build_with(
     progress.add_rows(1);
     // The first row needs no search. Everything before `searched` and not yet linked has a result.
     let (mut next, mut searched) = (1, 1);
-    workers.each(vec![()], |()| Ok(()))?;
-    while next < rows {
-        let end = (next + ahead.rows).min(rows);
-        let count = graph.search(next, searched, end, workers, cancellation)?;
-        searched = searched.max(end);
-        let first = next;
-        while next < end && graph.commit_if_right(next) {
-            next += 1;
+    workers.inside(|| {
+        let (mut total, mut rounds) = (0,0);
+        while next < rows {
+            let end = (next + ahead.rows).min(rows);
+            let count = graph.search(next, searched, end, workers, cancellation)?;
+            total += count; rounds += 1;
+            searched = searched.max(end);
+            let first = next;
+            while next < end && graph.commit_if_right(next) {
+                next += 1;
+            }
+            progress.add_rows(to_u64(next - first));
+            ahead.adapt(count, next - first);
         }
-        progress.add_rows(to_u64(next - first));
-        ahead.adapt(count, next - first);
-    }
-    Ok(())
+        eprintln!("searches/row {:.3} rows/round {:.2} ahead {}", total as f64 / rows as f64, rows as f64/rounds as f64, ahead.rows);
+        Ok(())
+    })
 }
 
 unsafe extern "C" {
@@ -129,6 +133,8 @@ struct Graph<'used> {
     used: PhantomData<(&'used mut c_void, &'used [f32])>,
 }
 
+// SAFETY: the build is tied to no thread, and the lifetime keeps others from what it points to.
+unsafe impl Send for Graph<'_> {}
 // SAFETY: the threads that share one call `search` and `is_right` only, for workers and slots of their own.
 unsafe impl Sync for Graph<'_> {}
 

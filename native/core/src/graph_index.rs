@@ -41,6 +41,9 @@ pub(crate) enum Level<'index> {
     Hnsw {
         storage: Part<'index>,
     },
+    Nsg {
+        storage: Part<'index>,
+    },
     /// Codes that do not depend on the rows beside them.
     Codes,
     /// Whatever Faiss' own add of all rows has to fill.
@@ -134,6 +137,7 @@ impl<'index> Part<'index> {
             2 => Level::Refined { base: inner, finer: Part { pointer: raw.second, index: PhantomData } },
             3 => Level::IdMap { inner },
             4 => Level::Hnsw { storage: inner },
+            5 => Level::Nsg { storage: inner },
             6 => Level::Codes,
             _ => Level::Other,
         }

@@ -17,8 +17,11 @@ mod error;
 mod faiss_index;
 mod family;
 mod fault;
+#[doc(hidden)]
+pub mod graph_benchmark;
 mod graph_hnsw;
 mod graph_index;
+mod graph_nsg;
 #[cfg(test)]
 mod graph_tests;
 mod index_layout;

@@ -4,6 +4,8 @@ use crate::cancellation::Cancellation;
 use crate::error::{BuildError, ErrorKind, Result};
 use crate::graph_hnsw::build_hnsw;
 use crate::graph_index::{GraphIndex, Level, Part, Write};
+use crate::graph_nsg::build_nsg;
+use crate::numbers::to_u64;
 use crate::stage::Progress;
 use crate::workers::Workers;
 
@@ -77,9 +79,14 @@ impl Task<'_> {
                 let vectors = rows.as_ref().map(Rows::floats);
                 build_hnsw(part, vectors, self.rows, self.workers, self.cancellation, self.progress)?;
             }
+            Level::Nsg { mut storage } => {
+                storage.encode(rows.floats(), self.workers, self.cancellation)?;
+                drop(rows);
+                build_nsg(part, self.rows, self.workers, self.cancellation, self.progress)?;
+            }
             Level::Codes | Level::IdMap { .. } | Level::Other => {
                 self.fill_uncounted(part, rows.floats())?;
-                self.progress.add_rows(crate::numbers::to_u64(self.rows));
+                self.progress.add_rows(to_u64(self.rows));
             }
         }
         Ok(())
