@@ -1,12 +1,16 @@
 // Builds the graph of an HNSW index so that several threads can share the work and the result is, byte for byte, the
 // one that IndexHNSW::add leaves when it adds all rows on one thread. Called by src/graph_index.rs only.
 //
-// A row's place in the graph is found by a search that reads lists of neighbours and changes none. The search of a
-// row is therefore right as soon as none of the lists it read is changed by a row before it. Several rows are searched
-// at the same time against the graph as it stands (`search`), and then committed in order for as long as that holds
-// (`commit`); the first row for which it does not is searched again. What a row changes is part of its search's
-// result, the shortened lists of its neighbours included, for which their lists are read as well: so no two rows that
-// are committed in one go change the same list.
+// A row's place in the graph is found by a search that reads lists of neighbours and changes none. Several rows are
+// searched at the same time against the graph as it stands (`search`), and then committed in order (`commit`) for as
+// long as the rows before them have changed nothing that matters to them (`still_right`); the first row for which
+// they have is searched again. What a row changes is part of its search's result, the shortened lists of its
+// neighbours included.
+//
+// What matters: a list that was read and has been rewritten since. An entry that was only appended matters when the
+// search would have gone on to it. It would not when it is no nearer than what the search had found by then; all it
+// can do besides is to fall into one group of four distances with entries before it, which may be rounded in another
+// way.
 
 #include <algorithm>
 #include <cstdint>
@@ -56,20 +60,35 @@ struct Searcher {
     std::vector<Node> unmet;
 };
 
+// How a search saw a list.
+struct Read {
+    uint32_t list;
+    int32_t level;
+    uint32_t length;
+    // Entries behind the last whole group of four that were measured.
+    uint32_t ungrouped;
+    Node rest[3];
+    // An entry at the end of the list would have changed the search if nearer than `bound`, or in any case.
+    bool bounded;
+    float bound;
+};
+
 // Entries of one list that a row changes: `length` entries from `entries[from]` go to `first`, and what follows up to
-// `end` is emptied.
+// `end` is emptied. An entry that is appended may have to move on, up to the list's `limit`.
 struct Change {
     uint32_t list;
     uint32_t from;
     uint32_t length;
+    bool rewrites;
     size_t first;
     size_t end;
+    size_t limit;
 };
 
 // The result of one search.
 struct Found {
     uint32_t round = 0;
-    std::vector<uint32_t> read;
+    std::vector<Read> read;
     std::vector<Change> changes;
     std::vector<Node> entries;
 
@@ -101,6 +120,7 @@ class HnswBuild {
         draw_levels(rows);
         sort_by_level(rows);
         changed_.resize(2 * rows);
+        rewritten_.resize(2 * rows);
         if (rows > 0) {
             hnsw_.entry_point = order_[0];
             hnsw_.max_level = level_of(order_[0]);
@@ -118,9 +138,8 @@ class HnswBuild {
         found.round = round_;
 
         const Node row = order_[position];
-        DistanceComputer& distances = *searcher.distances;
-        distances.set_query(vectors_ + static_cast<size_t>(row) * dimension_);
-        HNSW::NodeDistCloser nearest(distances(hnsw_.entry_point), hnsw_.entry_point);
+        set_query(searcher, row);
+        HNSW::NodeDistCloser nearest((*searcher.distances)(hnsw_.entry_point), hnsw_.entry_point);
         int level = hnsw_.max_level;
         for (; level > level_of(row); --level) {
             descend(searcher, nearest, level, found);
@@ -131,11 +150,53 @@ class HnswBuild {
         }
     }
 
-    bool is_right(size_t slot) const {
-        const Found& found = found_[slot];
-        for (uint32_t list : found.read) {
-            if (changed_[list] >= found.round) {
+    // Whether the slot's result is what a search would find by this time. Entries that were appended and do not matter
+    // become part of the result.
+    bool still_right(size_t worker, size_t slot, size_t position) {
+        Searcher& searcher = searchers_[worker];
+        Found& found = found_[slot];
+        bool has_query = false;
+        for (Read& read : found.read) {
+            if (changed_[read.list] < found.round) {
+                continue;
+            }
+            if (rewritten_[read.list] >= found.round) {
                 return false;
+            }
+            const List list = list_of(static_cast<Node>(read.list / 2), read.level);
+            searcher.unmet.assign(read.rest, read.rest + read.ungrouped);
+            for (size_t entry = list.begin + read.length; entry < list.end && hnsw_.neighbors[entry] >= 0; ++entry) {
+                searcher.unmet.push_back(hnsw_.neighbors[entry]);
+            }
+            if (searcher.unmet.size() == read.ungrouped) {
+                continue;
+            }
+            if (!read.bounded) {
+                return false;
+            }
+            if (!has_query) {
+                set_query(searcher, order_[position]);
+                has_query = true;
+            }
+            if (!appended_do_not_matter(searcher, read)) {
+                return false;
+            }
+        }
+        for (Change& change : found.changes) {
+            if (changed_[change.list] < found.round) {
+                continue;
+            }
+            if (rewritten_[change.list] >= found.round) {
+                return false;
+            }
+            if (!change.rewrites) {
+                while (change.first < change.limit && hnsw_.neighbors[change.first] >= 0) {
+                    ++change.first;
+                }
+                if (change.first == change.limit) {
+                    return false;
+                }
+                change.end = change.first + 1;
             }
         }
         return true;
@@ -148,6 +209,9 @@ class HnswBuild {
             std::copy_n(found.entries.begin() + change.from, change.length, neighbors + change.first);
             std::fill(neighbors + change.first + change.length, neighbors + change.end, -1);
             changed_[change.list] = round_;
+            if (change.rewrites) {
+                rewritten_[change.list] = round_;
+            }
         }
     }
 
@@ -165,6 +229,53 @@ class HnswBuild {
         List list;
         hnsw_.neighbor_range(node, level, &list.begin, &list.end);
         return list;
+    }
+
+    void set_query(Searcher& searcher, Node row) const {
+        searcher.distances->set_query(vectors_ + static_cast<size_t>(row) * dimension_);
+    }
+
+    // `searcher.unmet` has the read's ungrouped entries, followed by those that were appended; these are then part of
+    // the read, unless they matter.
+    static bool appended_do_not_matter(Searcher& searcher, Read& read) {
+        const std::vector<Node>& nodes = searcher.unmet;
+        DistanceComputer& distances = *searcher.distances;
+        bool matter = false;
+        size_t next = 0;
+        each_distance(distances, nodes, [&](Node node, float distance) {
+            if (next >= read.ungrouped) {
+                matter |= distance < read.bound;
+            } else if (nodes.size() >= 4) {
+                matter |= distance != distances(node);
+            }
+            ++next;
+        });
+        if (!matter) {
+            read.length += static_cast<uint32_t>(nodes.size()) - read.ungrouped;
+            note_ungrouped(nodes, read);
+        }
+        return !matter;
+    }
+
+    static void note_ungrouped(const std::vector<Node>& nodes, Read& read) {
+        read.ungrouped = nodes.size() % 4;
+        std::copy(nodes.end() - read.ungrouped, nodes.end(), read.rest);
+    }
+
+    // The entries of a list that `wanted` asks for, in `searcher.unmet`.
+    template <typename Wanted>
+    Read read_list(Searcher& searcher, Node node, int level, Wanted wanted) const {
+        const List list = list_of(node, level);
+        searcher.unmet.clear();
+        size_t entry = list.begin;
+        for (; entry < list.end && hnsw_.neighbors[entry] >= 0; ++entry) {
+            if (wanted(hnsw_.neighbors[entry])) {
+                searcher.unmet.push_back(hnsw_.neighbors[entry]);
+            }
+        }
+        Read read = {list_number(node, level), level, static_cast<uint32_t>(entry - list.begin), 0, {}, true, 0};
+        note_ungrouped(searcher.unmet, read);
+        return read;
     }
 
     // The levels, and room for the lists, as HNSW::prepare_level_tab makes them.
@@ -243,17 +354,14 @@ class HnswBuild {
     void descend(Searcher& searcher, HNSW::NodeDistCloser& nearest, int level, Found& found) const {
         for (int before = -1; before != nearest.id;) {
             before = nearest.id;
-            found.read.push_back(list_number(before, level));
-            const List list = list_of(before, level);
-            searcher.unmet.clear();
-            for (size_t entry = list.begin; entry < list.end && hnsw_.neighbors[entry] >= 0; ++entry) {
-                searcher.unmet.push_back(hnsw_.neighbors[entry]);
-            }
+            Read read = read_list(searcher, before, level, [](Node) { return true; });
             each_distance(*searcher.distances, searcher.unmet, [&](Node node, float distance) {
                 if (distance < nearest.d) {
                     nearest = {distance, node};
                 }
             });
+            read.bound = nearest.d;
+            found.read.push_back(read);
         }
     }
 
@@ -271,14 +379,7 @@ class HnswBuild {
         while (!to_expand.empty() && !(to_expand.top().d > nearest.top().d)) {
             const Node node = to_expand.top().id;
             to_expand.pop();
-            found.read.push_back(list_number(node, level));
-            const List list = list_of(node, level);
-            searcher.unmet.clear();
-            for (size_t entry = list.begin; entry < list.end && hnsw_.neighbors[entry] >= 0; ++entry) {
-                if (searcher.met.insert(hnsw_.neighbors[entry])) {
-                    searcher.unmet.push_back(hnsw_.neighbors[entry]);
-                }
-            }
+            Read read = read_list(searcher, node, level, [&](Node other) { return searcher.met.insert(other); });
             each_distance(*searcher.distances, searcher.unmet, [&](Node other, float distance) {
                 if (nearest.size() < wanted || distance < nearest.top().d) {
                     nearest.emplace(distance, other);
@@ -288,6 +389,9 @@ class HnswBuild {
                     }
                 }
             });
+            read.bounded = nearest.size() >= wanted;
+            read.bound = nearest.top().d;
+            found.read.push_back(read);
         }
     }
 
@@ -324,12 +428,11 @@ class HnswBuild {
         thin_out(distances, nodes, own.end - own.begin);
         const uint32_t first = static_cast<uint32_t>(found.entries.size());
         const uint32_t linked = drain(nodes, found);
-        found.changes.push_back({list_number(row, level), first, linked, own.begin, own.end});
+        found.changes.push_back({list_number(row, level), first, linked, true, own.begin, own.end, own.end});
 
         for (uint32_t neighbor = 0; neighbor < linked; ++neighbor) {
             const Node other = found.entries[first + neighbor];
             const List list = list_of(other, level);
-            found.read.push_back(list_number(other, level));
             const uint32_t from = static_cast<uint32_t>(found.entries.size());
             if (hnsw_.neighbors[list.end - 1] < 0) {
                 size_t free = list.end - 1;
@@ -337,7 +440,7 @@ class HnswBuild {
                     --free;
                 }
                 found.entries.push_back(row);
-                found.changes.push_back({list_number(other, level), from, 1, free, free + 1});
+                found.changes.push_back({list_number(other, level), from, 1, false, free, free + 1, list.end});
                 continue;
             }
             nodes.clear();
@@ -348,7 +451,7 @@ class HnswBuild {
             }
             thin_out(distances, nodes, list.end - list.begin);
             const uint32_t length = drain(nodes, found);
-            found.changes.push_back({list_number(other, level), from, length, list.begin, list.end});
+            found.changes.push_back({list_number(other, level), from, length, true, list.begin, list.end, list.end});
         }
     }
 
@@ -359,8 +462,9 @@ class HnswBuild {
     const float* vectors_;
     size_t dimension_;
     std::vector<Node> order_;
-    // The round in which each list was last changed.
+    // The rounds in which each list was last changed, and last rewritten.
     std::vector<uint32_t> changed_;
+    std::vector<uint32_t> rewritten_;
     uint32_t round_ = 0;
     std::vector<Searcher> searchers_;
     std::vector<Found> found_;
@@ -409,9 +513,15 @@ int32_t faiss_graph_hnsw_search(
     return guarded(message, [&] { build->search(worker, slot, position); });
 }
 
-// Whether no list that the slot's search read has changed since.
-int32_t faiss_graph_hnsw_is_right(const HnswBuild* build, uint64_t slot) {
-    return build->is_right(slot) ? 1 : 0;
+// Whether the slot's result is that of a search by this time. May run beside calls for other workers and slots.
+int32_t faiss_graph_hnsw_still_right(
+        HnswBuild* build,
+        uint64_t worker,
+        uint64_t slot,
+        uint64_t position,
+        int32_t* right,
+        char** message) {
+    return guarded(message, [&] { *right = build->still_right(worker, slot, position) ? 1 : 0; });
 }
 
 void faiss_graph_hnsw_commit(HnswBuild* build, uint64_t slot) {

@@ -45,6 +45,8 @@ pub(crate) struct Ahead {
     rows: usize,
     least: usize,
     most: usize,
+    searched: usize,
+    committed: usize,
 }
 
 impl Ahead {
@@ -53,20 +55,27 @@ impl Ahead {
     }
 
     fn always(rows: usize) -> Self {
-        Self { rows, least: rows, most: rows }
+        Self { rows, least: rows, most: rows, searched: 0, committed: 0 }
     }
 
     fn adapting(threads: usize) -> Self {
-        Self { rows: 2 * threads, least: threads, most: MOST_AHEAD * threads }
+        Self { rows: 2 * threads, least: threads, most: MOST_AHEAD * threads, searched: 0, committed: 0 }
     }
 
-    /// More when nearly every search was of use, fewer when many were in vain.
+    /// More when nearly every search was of use, fewer when many were in vain, judged over enough of both.
     fn adapt(&mut self, searched: usize, committed: usize) {
-        if committed * 10 >= searched * 9 {
+        const ENOUGH: usize = 64;
+        self.searched += searched;
+        self.committed += committed;
+        if self.committed < ENOUGH {
+            return;
+        }
+        if self.committed * 20 >= self.searched * 17 {
             self.rows = (self.rows + self.rows / 4 + 1).min(self.most);
-        } else if committed * 10 < searched * 7 {
+        } else if self.committed * 4 < self.searched * 3 {
             self.rows = (self.rows - self.rows / 4).max(self.least);
         }
+        (self.searched, self.committed) = (0, 0);
     }
 }
 
@@ -91,7 +100,7 @@ pub(crate) fn build_with(
             total += count; rounds += 1;
             searched = searched.max(end);
             let first = next;
-            while next < end && graph.commit_if_right(next) {
+            while next < end && graph.commit_if_right(next)? {
                 next += 1;
             }
             progress.add_rows(to_u64(next - first));
@@ -122,7 +131,14 @@ unsafe extern "C" {
         position: u64,
         message: *mut *mut c_char,
     ) -> i32;
-    fn faiss_graph_hnsw_is_right(build: *const c_void, slot: u64) -> i32;
+    fn faiss_graph_hnsw_still_right(
+        build: *mut c_void,
+        worker: u64,
+        slot: u64,
+        position: u64,
+        right: *mut i32,
+        message: *mut *mut c_char,
+    ) -> i32;
     fn faiss_graph_hnsw_commit(build: *mut c_void, slot: u64);
 }
 
@@ -135,7 +151,7 @@ struct Graph<'used> {
 
 // SAFETY: the build is tied to no thread, and the lifetime keeps others from what it points to.
 unsafe impl Send for Graph<'_> {}
-// SAFETY: the threads that share one call `search` and `is_right` only, for workers and slots of their own.
+// SAFETY: the threads that share one call `search` and `still_right` only, for workers and slots of their own.
 unsafe impl Sync for Graph<'_> {}
 
 impl<'used> Graph<'used> {
@@ -177,7 +193,7 @@ impl<'used> Graph<'used> {
                 if row >= end {
                     return Ok(());
                 }
-                if row < searched && graph.is_right(row) {
+                if row < searched && graph.still_right(worker, row)? {
                     continue;
                 }
                 cancellation.check()?;
@@ -193,18 +209,23 @@ impl<'used> Graph<'used> {
         Ok(searches.into_inner())
     }
 
-    fn commit_if_right(&mut self, row: usize) -> bool {
-        let right = self.is_right(row);
+    fn commit_if_right(&mut self, row: usize) -> Result<bool> {
+        let right = self.still_right(0, row)?;
         if right {
             // SAFETY: `&mut self`: no search runs; the slot is in range.
             unsafe { faiss_graph_hnsw_commit(self.build, self.slot(row)) };
         }
-        right
+        Ok(right)
     }
 
-    fn is_right(&self, row: usize) -> bool {
-        // SAFETY: the slot is in range, and whoever searches into it is the caller.
-        unsafe { faiss_graph_hnsw_is_right(self.build, self.slot(row)) != 0 }
+    fn still_right(&self, worker: usize, row: usize) -> Result<bool> {
+        let (worker, slot, position) = (to_u64(worker), self.slot(row), to_u64(row));
+        let mut right = 0;
+        // SAFETY: worker and slot are in range, and the caller is their only user.
+        check(|message| unsafe {
+            faiss_graph_hnsw_still_right(self.build, worker, slot, position, &mut right, message)
+        })?;
+        Ok(right != 0)
     }
 
     fn slot(&self, row: usize) -> u64 {
