@@ -130,6 +130,39 @@ void faiss_graph_level(faiss::Index* index, FaissGraphLevel* level) {
     }
 }
 
+struct FaissRowBytes {
+    // Of the finished index: codes, and graph.
+    double codes;
+    double graph;
+    // Besides, while the graph is made.
+    double work;
+};
+
+// Bytes per row of one level, without the levels inside.
+void faiss_graph_row_bytes(const faiss::Index* index, FaissRowBytes* bytes) {
+    *bytes = {};
+    if (auto* hnsw = dynamic_cast<const faiss::IndexHNSW*>(index)) {
+        bytes->graph = sizeof(int) + sizeof(size_t);
+        for (size_t level = 0; level < hnsw->hnsw.assign_probas.size(); ++level) {
+            const double links = hnsw->hnsw.cum_nneighbor_per_level[level + 1];
+            bytes->graph += hnsw->hnsw.assign_probas[level] * links * sizeof(int32_t);
+        }
+        // The order, and the rounds of both kinds of change of two lists.
+        bytes->work = sizeof(int32_t) + 4 * sizeof(uint32_t);
+    } else if (auto* nsg = dynamic_cast<const faiss::IndexNSG*>(index)) {
+        bytes->graph = nsg->nsg.R * sizeof(int32_t);
+        // Neighborhoods::Hood: the pool, its four lists at the size they have in the end, and what each of the five
+        // costs an allocator; then the neighbours that are taken from it.
+        const double pool = std::max(nsg->nndescent_L, nsg->GK + 50) * 12.0;
+        const double lists = (nsg->nndescent_S + 3.0 * nsg->nndescent_R) * sizeof(int32_t);
+        bytes->work = pool + lists + 5 * (sizeof(std::vector<int32_t>) + 16.0) + 8 + nsg->GK * sizeof(int32_t);
+    } else if (dynamic_cast<const faiss::IndexPreTransform*>(index) == nullptr &&
+               dynamic_cast<const faiss::IndexRefine*>(index) == nullptr &&
+               dynamic_cast<const faiss::IndexIDMap*>(index) == nullptr) {
+        bytes->codes = static_cast<double>(index->sa_code_size());
+    }
+}
+
 // The rows as the index below the transforms gets them. Several threads may call it for one index.
 int32_t faiss_graph_transform(
         const faiss::Index* index,

@@ -10,17 +10,16 @@ use std::ffi::{c_char, c_void};
 use std::marker::PhantomData;
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use crate::cancellation::Cancellation;
 use crate::error::Result;
 use crate::faiss_index::check;
 use crate::graph_index::Part;
+use crate::graph_pace::Pace;
 use crate::numbers::to_u64;
 use crate::stage::Progress;
 use crate::workers::Workers;
-
-/// More rows than this per thread are not searched ahead.
-const MOST_AHEAD: usize = 32;
 
 /// Links `rows` rows whose codes the storage of `index` holds. `vectors` are the rows themselves; without them the
 /// storage must keep them.
@@ -32,81 +31,37 @@ pub(crate) fn build_hnsw(
     cancellation: &Cancellation,
     progress: &Progress,
 ) -> Result<()> {
-    if rows == 0 {
-        return Ok(());
-    }
-    let ahead = if workers.count() == 1 { Ahead::one() } else { Ahead::adapting(workers.count()) };
-    build_with(index, vectors, rows, ahead, workers, cancellation, progress)
+    build_at(Pace::new(workers.count()), index, vectors, rows, workers, cancellation, progress)
 }
 
-/// How many rows are searched at the same time.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Ahead {
-    rows: usize,
-    least: usize,
-    most: usize,
-    searched: usize,
-    committed: usize,
-}
-
-impl Ahead {
-    fn one() -> Self {
-        Self::always(1)
-    }
-
-    fn always(rows: usize) -> Self {
-        Self { rows, least: rows, most: rows, searched: 0, committed: 0 }
-    }
-
-    fn adapting(threads: usize) -> Self {
-        Self { rows: 2 * threads, least: threads, most: MOST_AHEAD * threads, searched: 0, committed: 0 }
-    }
-
-    /// More when nearly every search was of use, fewer when many were in vain, judged over enough of both.
-    fn adapt(&mut self, searched: usize, committed: usize) {
-        const ENOUGH: usize = 64;
-        self.searched += searched;
-        self.committed += committed;
-        if self.committed < ENOUGH {
-            return;
-        }
-        if self.committed * 20 >= self.searched * 17 {
-            self.rows = (self.rows + self.rows / 4 + 1).min(self.most);
-        } else if self.committed * 4 < self.searched * 3 {
-            self.rows = (self.rows - self.rows / 4).max(self.least);
-        }
-        (self.searched, self.committed) = (0, 0);
-    }
-}
-
-pub(crate) fn build_with(
+pub(crate) fn build_at(
+    mut pace: Pace,
     index: &mut Part<'_>,
     vectors: Option<&[f32]>,
     rows: usize,
-    mut ahead: Ahead,
     workers: &Workers,
     cancellation: &Cancellation,
     progress: &Progress,
 ) -> Result<()> {
-    let mut graph = Graph::open(index, vectors, rows, workers.count(), ahead.most, cancellation)?;
+    if rows == 0 {
+        return Ok(());
+    }
+    let mut graph = Graph::open(index, vectors, rows, workers.count(), pace.most_rows(), cancellation)?;
     progress.add_rows(1);
-    // The first row needs no search. Everything before `searched` and not yet linked has a result.
-    let (mut next, mut searched) = (1, 1);
     workers.inside(|| {
-        let (mut total, mut rounds) = (0,0);
+        // The first row needs no search. Everything before `searched` and not yet linked has a result.
+        let (mut next, mut searched) = (1, 1);
         while next < rows {
-            let end = (next + ahead.rows).min(rows);
-            let count = graph.search(next, searched, end, workers, cancellation)?;
-            total += count; rounds += 1;
+            let (first, began) = (next, Instant::now());
+            let end = (next + pace.rows()).min(rows);
+            let searches = graph.search(next, searched, end, workers, cancellation)?;
             searched = searched.max(end);
-            let first = next;
             while next < end && graph.commit_if_right(next)? {
                 next += 1;
             }
             progress.add_rows(to_u64(next - first));
-            ahead.adapt(count, next - first);
+            pace.record(searches, next - first, began.elapsed());
         }
-        eprintln!("searches/row {:.3} rows/round {:.2} ahead {}", total as f64 / rows as f64, rows as f64/rounds as f64, ahead.rows);
         Ok(())
     })
 }
@@ -151,7 +106,7 @@ struct Graph<'used> {
 
 // SAFETY: the build is tied to no thread, and the lifetime keeps others from what it points to.
 unsafe impl Send for Graph<'_> {}
-// SAFETY: the threads that share one call `search` and `still_right` only, for workers and slots of their own.
+// SAFETY: the threads that share one call `search_row` and `still_right` only, for workers and slots of their own.
 unsafe impl Sync for Graph<'_> {}
 
 impl<'used> Graph<'used> {
@@ -187,26 +142,28 @@ impl<'used> Graph<'used> {
         // SAFETY: `&mut self`: no search runs.
         unsafe { faiss_graph_hnsw_begin_round(self.build) };
         let (graph, position, searches) = (&*self, AtomicUsize::new(next), AtomicUsize::new(0));
-        workers.each((0..workers.count()).collect(), |worker| {
+        let work = |worker: usize| {
             loop {
                 let row = position.fetch_add(1, Ordering::Relaxed);
                 if row >= end {
                     return Ok(());
                 }
-                if row < searched && graph.still_right(worker, row)? {
-                    continue;
-                }
                 cancellation.check()?;
-                searches.fetch_add(1, Ordering::Relaxed);
-                let (worker, slot) = (to_u64(worker), graph.slot(row));
-                // SAFETY: each worker number is used by one closure, each row and so each slot (`end - next` is at
-                // most their number) by one turn of the loop, and all are below the numbers given to `open`.
-                check(|message| unsafe {
-                    faiss_graph_hnsw_search(graph.build, worker, slot, to_u64(row), message)
-                })?;
+                if row >= searched || !graph.still_right(worker, row)? {
+                    graph.search_row(worker, row)?;
+                    searches.fetch_add(1, Ordering::Relaxed);
+                }
             }
-        })?;
+        };
+        if end - next == 1 { work(0)? } else { workers.each((0..workers.count()).collect(), work)? }
         Ok(searches.into_inner())
+    }
+
+    fn search_row(&self, worker: usize, row: usize) -> Result<()> {
+        let (worker, slot, position) = (to_u64(worker), self.slot(row), to_u64(row));
+        // SAFETY: worker, slot and position are below the numbers given to `open`, and the caller is the only user of
+        // worker and slot: rows of one round are at most as many as there are slots.
+        check(|message| unsafe { faiss_graph_hnsw_search(self.build, worker, slot, position, message) })
     }
 
     fn commit_if_right(&mut self, row: usize) -> Result<bool> {

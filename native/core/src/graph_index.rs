@@ -10,7 +10,7 @@ use std::ptr;
 
 use crate::cancellation::Cancellation;
 use crate::error::{BuildError, ErrorKind, Result};
-use crate::faiss_index::{FaissIndex, check};
+use crate::faiss_index::{FaissIndex, FaissMetric, check};
 use crate::numbers::{to_u64, to_usize};
 use crate::workers::Workers;
 
@@ -63,7 +63,18 @@ struct RawLevel {
     keeps_rows: i32,
 }
 
+/// Bytes per row of one part, without the parts inside it.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(C)]
+pub(crate) struct RowBytes {
+    pub(crate) codes: f64,
+    pub(crate) graph: f64,
+    /// Besides, while the graph is made.
+    pub(crate) work: f64,
+}
+
 unsafe extern "C" {
+    fn faiss_graph_row_bytes(index: *const c_void, bytes: *mut RowBytes);
     fn faiss_graph_level(index: *mut c_void, level: *mut RawLevel);
     fn faiss_graph_transform(
         index: *const c_void,
@@ -103,6 +114,11 @@ impl GraphIndex {
     /// A trained index without rows.
     pub(crate) fn read(trained: &[u8]) -> Result<Self> {
         FaissIndex::read(trained).map(Self)
+    }
+
+    /// An untrained index of a factory string.
+    pub(crate) fn create(dimension: u64, factory_string: &str) -> Result<Self> {
+        FaissIndex::create(dimension, factory_string, FaissMetric::L2).map(Self)
     }
 
     /// The outermost part.
@@ -154,6 +170,13 @@ impl<'index> Part<'index> {
     /// Whether the rows can be read from this part as they were, once it is filled.
     pub(crate) fn keeps_rows(&self) -> bool {
         self.raw_level().keeps_rows != 0
+    }
+
+    pub(crate) fn row_bytes(&self) -> RowBytes {
+        let mut bytes = RowBytes::default();
+        // SAFETY: the pointer is a live index, and `bytes` has the layout of the shim's struct.
+        unsafe { faiss_graph_row_bytes(self.pointer, &mut bytes) };
+        bytes
     }
 
     pub(crate) fn as_pointer(&mut self) -> *mut c_void {

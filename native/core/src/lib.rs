@@ -22,12 +22,14 @@ pub mod graph_benchmark;
 mod graph_hnsw;
 mod graph_index;
 mod graph_nsg;
+mod graph_pace;
 #[cfg(test)]
 mod graph_tests;
 mod index_layout;
 mod index_template;
 mod ledger;
 mod merge;
+mod memory_estimate;
 mod merge_streams;
 mod nearest;
 mod numbers;
