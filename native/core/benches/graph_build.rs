@@ -55,7 +55,8 @@ fn clustered(rows: usize, dimension: usize) -> Vec<f32> {
             vectors.extend_from_within((row - 10) * dimension..(row - 9) * dimension);
         } else {
             let center = row * 7_919 % CENTERS;
-            vectors.extend(centers[center * dimension..(center + 1) * dimension].iter().map(|middle| middle + random()));
+            vectors
+                .extend(centers[center * dimension..(center + 1) * dimension].iter().map(|middle| middle + random()));
         }
     }
     vectors

@@ -155,7 +155,11 @@ impl<'used> Graph<'used> {
                 }
             }
         };
-        if end - next == 1 { work(0)? } else { workers.each((0..workers.count()).collect(), work)? }
+        if end - next == 1 {
+            work(0)?
+        } else {
+            workers.each((0..workers.count()).collect(), work)?
+        }
         Ok(searches.into_inner())
     }
 

@@ -217,6 +217,17 @@ impl<'index> Part<'index> {
         Ok(transformed)
     }
 
+    #[cfg(test)]
+    pub(crate) fn transform_in_one_call(&self, vectors: &[f32]) -> Result<Vec<f32>> {
+        let raw = self.raw_level();
+        let rows = rows_in(vectors, to_usize(raw.dimension)?)?;
+        let mut transformed = vec![0.0; rows * to_usize(raw.inner_dimension)?];
+        let (x, out) = (vectors.as_ptr(), transformed.as_mut_ptr());
+        // SAFETY: both buffers hold `rows` rows of the dimensions before and after.
+        check(|message| unsafe { faiss_graph_transform(self.pointer, to_u64(rows), x, out, message) })?;
+        Ok(transformed)
+    }
+
     /// Fills a part of [`Level::Codes`] that has no rows.
     pub(crate) fn encode(&mut self, vectors: &[f32], workers: &Workers, cancellation: &Cancellation) -> Result<()> {
         let dimension = self.dimension()?;
@@ -277,11 +288,13 @@ struct Blocks {
 
 impl Blocks {
     fn new(rows: usize, dimension: usize) -> Self {
-        const TILE: usize = 32;
+        /// A multiple of both OpenBLAS' tile of 12 columns and of the blocks of 32 in which Faiss encodes.
+        const TILE: usize = 96;
         const MOST_ROWS: usize = 1024;
         /// About a fifth of a second of one core, so that a call can be cancelled in time.
         const MOST_MULTIPLICATIONS: usize = 2_000_000_000;
-        let block = (MOST_MULTIPLICATIONS / (dimension * (dimension + 256)).max(1)).clamp(TILE, MOST_ROWS) / TILE * TILE;
+        let block =
+            (MOST_MULTIPLICATIONS / (dimension * (dimension + 256)).max(1)).clamp(TILE, MOST_ROWS) / TILE * TILE;
         Self { rows, block, count: if rows == 0 { 0 } else { (rows / block).max(1) } }
     }
 

@@ -149,7 +149,8 @@ impl<'used> Graph<'used> {
                     graph.run(Step::Join, worker, slot, from, (from + ROWS_PER_SLOT).min(end))?;
                 }
             })?;
-            workers.each((0..workers.count()).collect(), |partition| graph.run(Step::Insert, partition, slots, 0, 0))?;
+            workers
+                .each((0..workers.count()).collect(), |partition| graph.run(Step::Insert, partition, slots, 0, 0))?;
         }
         Ok(())
     }

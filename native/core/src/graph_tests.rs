@@ -206,3 +206,18 @@ fn a_failure_to_write_comes_back_as_it_was() {
     let error = build_into(&mut write, &trained, &rows, 1, &Cancellation::default()).unwrap_err();
     assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::PermissionDenied, "the shelf is locked"));
 }
+
+#[test]
+fn rows_transformed_in_blocks_are_rounded_as_in_one_call() {
+    for (factory, dimension, count) in
+        [("PCA32,Flat", 64, 13_337), ("PCA150,Flat", 300, 2_011), ("OPQ2_4,Flat", 8, 9_001)]
+    {
+        let rows = rows_with_copies(count, dimension);
+        let (trained, _) = trained(factory, FaissMetric::L2, &rows.select(0..2_000));
+        let mut index = GraphIndex::read(&trained).unwrap();
+        let whole = index.whole();
+        let workers = Workers::new(2, "test").unwrap();
+        let blocks = whole.transform(&rows.vectors, &workers, &Cancellation::default()).unwrap();
+        assert!(blocks == whole.transform_in_one_call(&rows.vectors).unwrap(), "{factory}");
+    }
+}
