@@ -1,4 +1,4 @@
-//! Faiss behind a safe surface: the only file that calls it, and all of this crate's `unsafe`.
+//! Faiss behind a safe surface. With the files `graph_*.rs` beside it, all of this crate's `unsafe`.
 
 #![expect(unsafe_code, reason = "the C++ shim is reached through extern functions")]
 
@@ -236,6 +236,12 @@ impl FaissIndex {
 
     pub(crate) fn shape(&self) -> Shape {
         self.shape
+    }
+
+    /// The index as the other files of Faiss calls pass it on; valid as long as `self` is neither dropped nor moved
+    /// out of.
+    pub(crate) fn as_pointer(&mut self) -> *mut c_void {
+        self.pointer
     }
 
     /// Trains on row-major `vectors`; the polysemous order of sub-quantizers is found on all workers.

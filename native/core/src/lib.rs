@@ -25,6 +25,14 @@ mod family;
 mod family_bytes_tests;
 mod fault;
 mod index_file;
+#[doc(hidden)]
+pub mod graph_benchmark;
+mod graph_hnsw;
+mod graph_index;
+mod graph_nsg;
+mod graph_pace;
+#[cfg(test)]
+mod graph_tests;
 mod index_layout;
 mod index_template;
 mod inspect;
@@ -32,6 +40,7 @@ mod inspect;
 mod inspect_tests;
 mod ledger;
 mod manifest;
+mod memory_estimate;
 mod merge;
 mod nearest;
 mod numbers;
@@ -43,6 +52,7 @@ mod run_file;
 mod run_reader;
 mod sampler;
 mod shard_builder;
+mod single_task;
 mod spec;
 mod stage;
 #[cfg(test)]

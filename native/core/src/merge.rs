@@ -17,6 +17,7 @@ mod positions;
 mod row_merge;
 pub(crate) mod runs;
 mod sequence;
+mod single_task;
 #[cfg(test)]
 mod tests;
 mod ties;
@@ -28,6 +29,7 @@ use crate::build_context::BuildContext;
 use crate::cancellation::Cancellation;
 use crate::duplicates::find_duplicates;
 use crate::error::{BuildError, ErrorKind, Result};
+use crate::family::MergePlan;
 use crate::index_layout::{FilePiece, Labels};
 use crate::index_template::index_pieces;
 use crate::merge::assembly::{assemble, file_bytes};
@@ -35,6 +37,7 @@ use crate::merge::output::{Output, block_bytes};
 use crate::merge::positions::{LabelSource, PlaceTable};
 use crate::merge::row_merge::RowMerge;
 use crate::merge::runs::Runs;
+use crate::merge::single_task::merge_in_memory;
 use crate::merge::ties::Ties;
 use crate::receipts::{Clock, DuplicateRows, MergeReceipt, Receipts};
 use crate::spec::DuplicateIds;
@@ -101,8 +104,13 @@ pub(crate) fn merge(
     info!("merging {encoded} rows in {} runs", runs.count());
 
     let uri = context.attempt_file("index");
-    let make_pieces = |rows| index_pieces(&trained.bytes, &family, rows);
-    let merged = merge_runs(&runs, context.spec.duplicate_ids, make_pieces, &uri, resources)?;
+    let policy = context.spec.duplicate_ids;
+    let merged = match family.merge_plan() {
+        MergePlan::SingleTask => merge_in_memory(&runs, &family, &trained.bytes, policy, &uri, resources)?,
+        MergePlan::ByLists | MergePlan::ByPosition => {
+            merge_runs(&runs, policy, |rows| index_pieces(&trained.bytes, &family, rows), &uri, resources)?
+        }
+    };
     Ok(MergeReceipt {
         uri,
         bytes: merged.bytes,

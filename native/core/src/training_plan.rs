@@ -4,8 +4,9 @@ use log::warn;
 
 use crate::build_context::BuildContext;
 use crate::error::{BuildError, ErrorKind, Result};
-use crate::family::Family;
+use crate::family::{Family, MergePlan};
 use crate::ledger::{BadRow, Ledger};
+use crate::memory_estimate::check_single_task_memory;
 use crate::numbers::to_u32;
 use crate::receipts::{Receipts, to_json};
 use crate::spec::BadRows;
@@ -56,6 +57,11 @@ pub fn plan_training(build: &str, receipts: &[String]) -> Result<TrainingDecisio
         context.factory_string = Some(factory_string);
     }
     let family = context.family()?;
+    if family.merge_plan() == MergePlan::SingleTask {
+        let (dimension, limit) = (context.spec.dimension, context.spec.memory_limit);
+        let rows = rows.div_ceil(context.spec.shards);
+        check_single_task_memory(family.inner_factory_string(), rows, dimension, limit)?;
+    }
     let kept: u64 = samples.iter().filter_map(|sample| sample.sample.as_ref()).map(|file| file.rows).sum();
     let wanted = training_rows(&context, &family, rows, &mut final_notes)?;
     context.training_rows = Some(wanted);

@@ -33,6 +33,14 @@ impl Workers {
         self.0.as_ref().map_or(1, ThreadPool::current_num_threads)
     }
 
+    /// Runs `work` on one of the threads, where calls of [`Workers::each`] start without waking it first.
+    pub(crate) fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        match &self.0 {
+            None => work(),
+            Some(pool) => pool.install(work),
+        }
+    }
+
     /// Calls `work` once for each piece; the first error wins and the remaining pieces may be left undone.
     pub(crate) fn each<T: Send>(&self, pieces: Vec<T>, work: impl Fn(T) -> Result<()> + Sync + Send) -> Result<()> {
         match &self.0 {
