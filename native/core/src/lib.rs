@@ -42,9 +42,13 @@ mod stage;
 mod stock_faiss_tests;
 #[cfg(test)]
 mod test_builds;
+mod trained_state;
 mod training;
 mod training_plan;
 mod vectors;
+mod verify;
+#[cfg(test)]
+mod verify_tests;
 #[cfg(test)]
 mod whole_build_tests;
 mod workers;
@@ -55,6 +59,7 @@ pub use fault::{Fault, raise};
 pub use inspect::{IndexDescription, ListsDescription, inspect, inspect_list_sizes};
 pub use publish::publish;
 pub use stage::{ProgressReport, RejectedRow, Stage, StageKind, StageRequest};
+pub use verify::{Verified, verify};
 pub use training_plan::{TrainingDecision, plan_training};
 
 /// Name and version of this library and of the Faiss inside.

@@ -381,12 +381,12 @@ pub(crate) fn empty_block(lists: &InvertedLists) -> Option<(Vec<u8>, u64)> {
 
 /// The sizes of all lists.
 pub(crate) fn all_sizes(lists: &InvertedLists, file: &dyn RandomRead, uri: &str) -> Result<Vec<u64>> {
-    /// Eight gigabytes of sizes; a sparse table may claim any number of lists.
-    const MOST_LISTS: u64 = 1 << 30;
+    /// 128 MiB of sizes; a sparse table may claim any number of lists.
+    const MOST_LISTS: u64 = 1 << 24;
     let mut sizes = Vec::new();
     let count = to_usize(lists.nlist.min(MOST_LISTS + 1))?;
     if lists.nlist > MOST_LISTS || sizes.try_reserve_exact(count).is_err() {
-        let message = format!("{uri}: no memory for the sizes of {} lists", lists.nlist);
+        let message = format!("{uri}: {} lists are too many to keep all their sizes", lists.nlist);
         return Err(BuildError::new(ErrorKind::OutOfMemory, message));
     }
     sizes.resize(count, 0);
