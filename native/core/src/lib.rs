@@ -14,9 +14,13 @@ mod build_context;
 mod cancellation;
 mod duplicates;
 mod error;
+mod extension;
+#[cfg(test)]
+mod extension_tests;
 mod faiss_index;
 mod family;
 mod fault;
+mod import;
 mod index_file;
 mod index_layout;
 mod index_template;
@@ -55,12 +59,14 @@ mod workers;
 
 pub use build_context::{abandon, check_build, start_build};
 pub use error::{BuildError, ErrorKind, Result};
+pub use extension::{Extension, start_extension};
 pub use fault::{Fault, raise};
+pub use import::{ImportControl, import_index};
 pub use inspect::{IndexDescription, ListsDescription, inspect, inspect_list_sizes};
 pub use publish::publish;
 pub use stage::{ProgressReport, RejectedRow, Stage, StageKind, StageRequest};
-pub use verify::{Verified, verify};
 pub use training_plan::{TrainingDecision, plan_training};
+pub use verify::{Verified, verify};
 
 /// Name and version of this library and of the Faiss inside.
 #[must_use]

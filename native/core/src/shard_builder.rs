@@ -90,6 +90,21 @@ impl ShardBuilder {
         Ok(())
     }
 
+    /// Adds a row that is encoded already: its first code and its second.
+    pub(crate) fn append_encoded(&mut self, list: u32, id: i64, codes: &[u8]) -> Result<()> {
+        if codes.len() != self.rows.code_size || u64::from(list) >= self.layout.nlist {
+            let message = format!("a row of {} bytes in list {list} does not fit the shard", codes.len());
+            return Err(BuildError::new(ErrorKind::Internal, message));
+        }
+        if self.rows.ids.len() >= self.most_rows {
+            self.write_run(&Cancellation::default(), &Progress::default())?;
+        }
+        self.rows.lists.push(list);
+        self.rows.ids.push(id);
+        self.rows.codes.extend_from_slice(codes);
+        Ok(())
+    }
+
     pub(crate) fn reject(&mut self, kind: BadRow, id: Option<i64>, dimension: Option<u64>) {
         self.filter.ledger_mut().record(kind, id, dimension);
     }

@@ -10,6 +10,7 @@ use faiss_indexer_storage::Storages;
 use crate::build_context::BuildContext;
 use crate::cancellation::Cancellation;
 use crate::error::{BuildError, ErrorKind, Result};
+use crate::extension::refuse_bad_rows;
 use crate::ledger::BadRow;
 use crate::merge::merge;
 use crate::numbers::{to_u64, to_usize};
@@ -223,6 +224,7 @@ impl Stage {
                 }
                 Task::Merge(task) => {
                     let SingleTask { context, receipts, storages, .. } = *task;
+                    refuse_bad_rows(&context, &receipts)?;
                     Receipt::Merge(merge(&context, &receipts, &storages, cancellation, progress)?)
                 }
                 Task::Ended => return Err(self.closed()),
@@ -282,8 +284,8 @@ impl fmt::Debug for Stage {
 /// Counters that a stage's work raises and any thread reads.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
-    rows: AtomicU64,
-    bytes: AtomicU64,
+    pub(crate) rows: AtomicU64,
+    pub(crate) bytes: AtomicU64,
 }
 
 impl Progress {

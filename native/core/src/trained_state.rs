@@ -30,11 +30,7 @@ pub(crate) fn recover(index: &IndexFile, context: &BuildContext, fingerprint: &s
 }
 
 /// Hands over the bytes of `pieces`, in order, a part at a time.
-pub(crate) fn each_part(
-    index: &IndexFile,
-    pieces: &[Piece],
-    take: &mut dyn FnMut(&[u8]) -> Result<()>,
-) -> Result<()> {
+pub(crate) fn each_part(index: &IndexFile, pieces: &[Piece], take: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
     let mut buffer = Vec::new();
     for piece in pieces {
         match piece {

@@ -85,7 +85,8 @@ pub(crate) fn published_manifest(directory: &str, storages: &Storages) -> Result
         });
     }
     if !has_manifest {
-        let message = format!("{directory} holds no {MANIFEST_NAME}, so its index is not one that faiss-indexer published");
+        let message =
+            format!("{directory} holds no {MANIFEST_NAME}, so its index is not one that faiss-indexer published");
         return Err(BuildError::new(ErrorKind::NotFound, message));
     }
     read_manifest(&manifest, storages)
@@ -138,7 +139,10 @@ fn verify_index(
         return Err(BuildError::corrupt(manifest_uri, format!("it states nothing of {INDEX_NAME}")));
     };
     let uri = join(directory, INDEX_NAME);
-    check_bytes(&uri, stated, storages, progress)?;
+    check_bytes(&uri, stated, storages, &|bytes| {
+        progress(bytes);
+        Ok(())
+    })?;
     let index = IndexFile::open(&uri, storages)?;
     check_facts(&index, stated, manifest)?;
     check_ids(&index, manifest)?;
@@ -159,7 +163,12 @@ fn verify_index(
 }
 
 /// The length and the checksum of the file.
-fn check_bytes(uri: &str, stated: &PublishedIndex, storages: &Storages, progress: &dyn Fn(u64)) -> Result<()> {
+pub(crate) fn check_bytes(
+    uri: &str,
+    stated: &PublishedIndex,
+    storages: &Storages,
+    progress: &dyn Fn(u64) -> Result<()>,
+) -> Result<()> {
     let storage = storages.resolve(uri)?;
     let length = match storage.stat(uri)? {
         Some(status) if !status.is_directory => status.length,
@@ -176,7 +185,7 @@ fn check_bytes(uri: &str, stated: &PublishedIndex, storages: &Storages, progress
         file.read_exact_at(offset, &mut buffer)?;
         checksum = crc32c::crc32c_append(checksum, &buffer);
         offset += count;
-        progress(count);
+        progress(count)?;
     }
     let found = format!("{checksum:08x}");
     if found == stated.crc32c { Ok(()) } else { Err(lie(uri, "its CRC-32C", &stated.crc32c, found)) }
@@ -193,7 +202,11 @@ fn check_facts(index: &IndexFile, stated: &PublishedIndex, manifest: &Manifest) 
         ("the code size", size(shape.code_size), size(found.code_size)),
         ("the second code size", size(shape.second_code_size), size(found.second_code_size)),
         ("the dimension", manifest.spec.dimension.to_string(), index.root.header.dimension.to_string()),
-        ("Faiss' number of the metric", metric_number(manifest.spec.metric).to_string(), index.root.header.metric.to_string()),
+        (
+            "Faiss' number of the metric",
+            metric_number(manifest.spec.metric).to_string(),
+            index.root.header.metric.to_string(),
+        ),
     ] {
         if stated != found {
             return Err(lie(uri, what, stated, found));

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use faiss_indexer_storage::{CreateMode, Storage, join};
 
 use crate::error::{ErrorKind, Result};
-use crate::manifest::{Manifest, PublishedShard, check_manifest, read_manifest, write_manifest};
+use crate::manifest::{Manifest, PublishedShard, check_manifest, read_manifest};
 use crate::test_builds::{OUTPUT, Rows, TestBuild};
 use crate::{Verified, verify};
 
@@ -25,9 +25,17 @@ fn uri(name: &str) -> String {
 
 #[test]
 fn every_family_is_verified_and_its_fingerprint_computed_anew() {
-    for factory in
-        ["Flat", "SQ8", "PQ2np", "IVF4,Flat", "IVF64,Flat", "IVF4,SQ8", "IVF4,PQ2np", "OPQ2,IVF4,PQ2np", "OPQ2_4,IVF4,PQ2np"]
-    {
+    for factory in [
+        "Flat",
+        "SQ8",
+        "PQ2np",
+        "IVF4,Flat",
+        "IVF64,Flat",
+        "IVF4,SQ8",
+        "IVF4,PQ2np",
+        "OPQ2,IVF4,PQ2np",
+        "OPQ2_4,IVF4,PQ2np",
+    ] {
         for metric in ["l2", "cosine"] {
             let build = TestBuild::new();
             let spec = [("factoryString", factory), ("metric", metric), ("sampleRate", "1")];
@@ -63,7 +71,10 @@ fn a_changed_byte_anywhere_in_the_manifest_is_found() {
     damaged[100] ^= 1;
     replace(&build, &uri("faiss.manifest.json"), &damaged);
     let error = check(&build).unwrap_err();
-    assert!(error.to_string().contains("faiss.manifest.json") && error.to_string().contains("manifestSha256"), "{error}");
+    assert!(
+        error.to_string().contains("faiss.manifest.json") && error.to_string().contains("manifestSha256"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -86,17 +97,18 @@ fn a_changed_byte_anywhere_in_the_index_is_found() {
     }
 }
 
+type Change = fn(&mut Manifest);
+
 /// A liar who has all checksums right.
 fn lie_about(build: &TestBuild, change: impl FnOnce(&mut Manifest)) {
     let manifest_uri = uri("faiss.manifest.json");
     let mut manifest = read_manifest(&manifest_uri, &build.storages).unwrap().manifest;
     change(&mut manifest);
-    write_manifest(&manifest_uri, &manifest, &build.storages).unwrap();
+    replace(build, &manifest_uri, manifest.to_file().unwrap().as_bytes());
 }
 
 #[test]
 fn a_manifest_whose_checksum_holds_is_not_believed_either() {
-    type Change = fn(&mut Manifest);
     let lies: [(&str, Change); 10] = [
         ("length", |manifest| manifest.index.as_mut().unwrap().bytes += 1),
         ("CRC-32C", |manifest| manifest.index.as_mut().unwrap().crc32c = "00000000".to_owned()),
@@ -123,7 +135,8 @@ fn a_manifest_whose_checksum_holds_is_not_believed_either() {
 fn ids_that_do_not_ascend_are_found_even_if_every_checksum_holds() {
     for (factory, place) in [("Flat", "the id map"), ("IVF1,Flat", "list 0")] {
         let build = TestBuild::new();
-        let built = build.run(&[("factoryString", factory), ("sampleRate", "1")], &Rows::new(64, 4).partitions(1)).unwrap();
+        let built =
+            build.run(&[("factoryString", factory), ("sampleRate", "1")], &Rows::new(64, 4).partitions(1)).unwrap();
         // Both kinds of file end with the ids.
         let mut index = built.index.clone();
         let end = index.len();
@@ -183,11 +196,11 @@ fn shards_are_verified_one_by_one_and_against_the_manifest_above_them() {
     }
     top.manifest.rows = 20;
     build.memory.delete(&uri("faiss.index")).unwrap();
-    write_manifest(&uri("faiss.manifest.json"), &top.manifest, &build.storages).unwrap();
+    replace(&build, &uri("faiss.manifest.json"), top.manifest.to_file().unwrap().as_bytes());
     let verified = check(&build).unwrap();
     assert_eq!((verified.rows, verified.bytes, verified.shards.len()), (20, 2 * index.bytes, 2));
 
-    let lies: [(&str, fn(&mut Manifest)); 4] = [
+    let lies: [(&str, Change); 4] = [
         ("rows", |manifest| manifest.rows = 21),
         ("shard_1", |manifest| manifest.shards[1].rows = 9),
         ("manifestSha256", |manifest| manifest.shards[0].manifest_sha256 = "0".repeat(64)),
@@ -196,7 +209,7 @@ fn shards_are_verified_one_by_one_and_against_the_manifest_above_them() {
     for (what, change) in lies {
         let mut changed = top.manifest.clone();
         change(&mut changed);
-        write_manifest(&uri("faiss.manifest.json"), &changed, &build.storages).unwrap();
+        replace(&build, &uri("faiss.manifest.json"), changed.to_file().unwrap().as_bytes());
         let error = check(&build).unwrap_err();
         assert!(error.kind() == ErrorKind::CorruptFile && error.to_string().contains(what), "{error}");
     }

@@ -44,8 +44,26 @@ impl Chance {
     fn count(&mut self, length: usize) -> u64 {
         let near = length as u64;
         let counts = [
-            u64::MAX, u64::MAX - 7, 1 << 63, (1 << 63) - 1, 1 << 61, 1 << 60, 1 << 40, 1 << 32, u64::from(u32::MAX),
-            1 << 31, (1 << 31) - 1, 1 << 28, 1 << 24, near, near / 4, near / 8, near - 8, 0, 1, 2,
+            u64::MAX,
+            u64::MAX - 7,
+            1 << 63,
+            (1 << 63) - 1,
+            1 << 61,
+            1 << 60,
+            1 << 40,
+            1 << 32,
+            u64::from(u32::MAX),
+            1 << 31,
+            (1 << 31) - 1,
+            1 << 28,
+            1 << 24,
+            near,
+            near / 4,
+            near / 8,
+            near - 8,
+            0,
+            1,
+            2,
         ];
         counts[self.below(counts.len())]
     }

@@ -230,10 +230,26 @@ pub(crate) struct ListReader<'a> {
 enum Walk<'a> {
     Nothing,
     /// The sizes stand together; `data` is at the first list that was not given out.
-    Table { sizes: Cursor<'a>, sparse: bool, last: Option<u64>, data: Cursor<'a>, panorama: Option<(u64, u64)> },
-    Blocks { data: Cursor<'a>, rows_per_block: u64, block_bytes: u64 },
-    OnDisk { table: Cursor<'a> },
-    Apart { ids: Cursor<'a>, codes: Cursor<'a>, code_unit: u64 },
+    Table {
+        sizes: Cursor<'a>,
+        sparse: bool,
+        last: Option<u64>,
+        data: Cursor<'a>,
+        panorama: Option<(u64, u64)>,
+    },
+    Blocks {
+        data: Cursor<'a>,
+        rows_per_block: u64,
+        block_bytes: u64,
+    },
+    OnDisk {
+        table: Cursor<'a>,
+    },
+    Apart {
+        ids: Cursor<'a>,
+        codes: Cursor<'a>,
+        code_unit: u64,
+    },
 }
 
 impl<'a> ListReader<'a> {
@@ -253,9 +269,7 @@ impl<'a> ListReader<'a> {
             ListFormat::Blocks { rows_per_block, block_bytes, data } => {
                 Walk::Blocks { data: at(*data), rows_per_block: *rows_per_block, block_bytes: *block_bytes }
             }
-            ListFormat::OnDisk { table, .. } => {
-                Walk::OnDisk { table: at(table.data.start).over(table.data.clone()) }
-            }
+            ListFormat::OnDisk { table, .. } => Walk::OnDisk { table: at(table.data.start).over(table.data.clone()) },
             ListFormat::Apart { ids, codes, code_unit } => {
                 Walk::Apart { ids: at(*ids), codes: at(*codes), code_unit: *code_unit }
             }
