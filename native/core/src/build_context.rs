@@ -47,7 +47,7 @@ impl BuildContext {
             .factory_string
             .as_ref()
             .ok_or_else(|| BuildError::invalid("the build was not planned: call plan_training first"))?;
-        Family::parse(factory_string, self.spec.dimension)
+        Family::parse(factory_string, self.spec.dimension, self.spec.metric, self.spec.id_map)
     }
 
     pub(crate) fn published(&self, name: &str) -> String {
@@ -124,10 +124,10 @@ pub fn abandon(build: &str, storages: &Storages) -> Result<()> {
 fn check<'a>(spec: &IndexSpec, output: &'a str, storages: &Storages) -> Result<(&'a str, Option<Family>)> {
     let family = match &spec.factory_string {
         Some(text) if spec.dimension == 0 => {
-            Family::check_syntax(text)?;
+            Family::check_syntax(text, spec.metric)?;
             None
         }
-        Some(text) => Some(Family::parse(text, spec.dimension)?),
+        Some(text) => Some(Family::parse(text, spec.dimension, spec.metric, spec.id_map)?),
         None => None,
     };
     let output = output.trim_end_matches('/');

@@ -37,10 +37,87 @@ pub(crate) struct Shape {
     pub(crate) code_size: u64,
     /// Bytes per row of the code that refines the result; 0 where there is none.
     pub(crate) second_code_size: u64,
+    /// Rows per block of codes that Faiss stores interleaved; 0 where each code stands for itself.
+    pub(crate) packed_block_rows: u64,
+    /// Sub-quantizers of interleaved codes.
+    pub(crate) packed_subquantizers: u64,
+    /// About how many multiplications the codes of one row take.
+    pub(crate) multiplications: u64,
     /// Sub-quantizers whose centroids still wait for [`FaissIndex::order_subquantizers`] after training.
     polysemous_subquantizers: u64,
     /// Transforms that rows go through first.
     transforms: u64,
+    /// 1 when another index refines the result, else 0.
+    refining_indexes: u64,
+}
+
+impl Shape {
+    /// The shape of rows that are kept as they came, for an index that is built from them in one piece.
+    pub(crate) fn raw_rows(dimension: u64) -> Self {
+        Self { dimension, code_size: dimension * 4, ..Self::default() }
+    }
+
+    /// Bytes per row of both codes.
+    pub(crate) fn row_bytes(&self) -> u64 {
+        self.code_size + self.second_code_size
+    }
+}
+
+/// What stands around the index in its file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OuterIdMap {
+    None,
+    /// `IndexIDMap`.
+    Plain,
+    /// `IndexIDMap2`, which readers give a table from id to place.
+    Reversible,
+}
+
+impl OuterIdMap {
+    /// The number that the shim knows it by.
+    fn number(self) -> i32 {
+        match self {
+            Self::None => 0,
+            Self::Plain => 1,
+            Self::Reversible => 2,
+        }
+    }
+}
+
+/// Rows that are left out of a [`FileTemplate`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RowPart {
+    Lists,
+    FirstCodes,
+    SecondCodes,
+    IdMap,
+}
+
+/// Where rows belong in a [`FileTemplate`]; the length of a vector is left out with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RowPlace {
+    pub(crate) part: RowPart,
+    /// Bytes of the template before it.
+    pub(crate) offset: usize,
+    /// Bytes per unit of the vector's length.
+    pub(crate) unit_bytes: u64,
+}
+
+/// The bytes of an index file without its rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FileTemplate {
+    pub(crate) bytes: Vec<u8>,
+    /// In the order of the file.
+    pub(crate) places: Vec<RowPlace>,
+}
+
+/// As the shim lays it out.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(C)]
+struct Mark {
+    kind: u64,
+    offset: u64,
+    unit_bytes: u64,
 }
 
 /// An index that holds no rows: untrained, or trained.
@@ -79,6 +156,7 @@ unsafe extern "C" {
     fn faiss_shim_order_subquantizer(index: *mut c_void, subquantizer: u64, m: *mut *mut c_char) -> i32;
     fn faiss_shim_encode(
         index: *const c_void,
+        shape: *const Shape,
         rows: i64,
         vectors: *const f32,
         lists: *mut i64,
@@ -86,13 +164,23 @@ unsafe extern "C" {
         cancel: *const u8,
         message: *mut *mut c_char,
     ) -> i32;
-    fn faiss_shim_write(
+    fn faiss_shim_pack(
+        subquantizers: u64,
+        block_rows: u64,
+        rows: u64,
+        codes: *const u8,
+        packed: *mut u8,
+        message: *mut *mut c_char,
+    ) -> i32;
+    fn faiss_shim_write(index: *const c_void, out: *mut *mut u8, length: *mut usize, message: *mut *mut c_char) -> i32;
+    fn faiss_shim_write_template(
         index: *mut c_void,
         rows: i64,
         id_map: i32,
-        placeholder_codes: u64,
         out: *mut *mut u8,
         length: *mut usize,
+        marks: *mut Mark,
+        mark_count: *mut usize,
         message: *mut *mut c_char,
     ) -> i32;
     #[cfg(test)]
@@ -103,6 +191,7 @@ unsafe extern "C" {
         rows: i64,
         vectors: *const f32,
         ids: *const i64,
+        rows_per_call: i64,
         id_map: i32,
         out: *mut *mut u8,
         length: *mut usize,
@@ -155,9 +244,10 @@ impl FaissIndex {
         let (index, cancel) = (self.pointer, cancellation.as_byte());
         let shape = self.shape;
         let parts = [
-            (0, shape.transforms > 0, "the rotation".to_owned()),
+            (0, shape.transforms > 0, "the transforms".to_owned()),
             (1, shape.nlist > 0, format!("{} centroids of inverted lists", shape.nlist)),
             (2, true, "the codes".to_owned()),
+            (3, shape.refining_indexes > 0, "the codes that refine".to_owned()),
         ];
         for (part, _, name) in parts.into_iter().filter(|(_, exists, _)| *exists) {
             info!("training {name} on {rows} rows");
@@ -182,7 +272,7 @@ impl FaissIndex {
         })
     }
 
-    /// Writes the list number and the code of each row of `vectors`. `lists` has one entry per row, or none for an
+    /// Writes the list number and the code (the first and then the second, not packed) of each row of `vectors`. `lists` has one entry per row, or none for an
     /// index without inverted lists.
     pub(crate) fn encode(
         &self,
@@ -193,7 +283,7 @@ impl FaissIndex {
     ) -> Result<()> {
         let rows = self.rows_in(vectors)?;
         let count = to_usize(u64::try_from(rows).unwrap_or_default())?;
-        let fits = codes.len() == count * to_usize(self.shape.code_size)?
+        let fits = codes.len() == count * to_usize(self.shape.row_bytes())?
             && lists.len() == if self.shape.nlist == 0 { 0 } else { count };
         if !fits {
             return Err(BuildError::new(ErrorKind::Internal, "encode was given buffers of the wrong size"));
@@ -203,6 +293,7 @@ impl FaissIndex {
         check(|message| unsafe {
             faiss_shim_encode(
                 self.pointer,
+                &self.shape,
                 rows,
                 vectors.as_ptr(),
                 lists.as_mut_ptr(),
@@ -222,14 +313,34 @@ impl FaissIndex {
         to_i64(to_u64(vectors.len() / dimension))
     }
 
-    /// The file of this index, whose headers say that it holds `rows` rows. `placeholder_codes` codes stand where
-    /// the codes of an index without inverted lists belong.
-    pub(crate) fn write(&mut self, rows: u64, id_map: bool, placeholder_codes: u64) -> Result<Vec<u8>> {
-        let (index, rows) = (self.pointer, to_i64(rows)?);
-        // SAFETY: `&mut self` excludes other users of the index; `receive` passes valid out pointers.
-        receive(|out, length, message| unsafe {
-            faiss_shim_write(index, rows, i32::from(id_map), placeholder_codes, out, length, message)
-        })
+    /// The file of this index as it is.
+    pub(crate) fn write(&self) -> Result<Vec<u8>> {
+        // SAFETY: writing is const for Faiss; `receive` passes valid out pointers.
+        receive(|out, length, message| unsafe { faiss_shim_write(self.pointer, out, length, message) })
+    }
+
+    /// The file of `rows` rows without the rows, and where they belong.
+    pub(crate) fn into_template(self, rows: u64, id_map: OuterIdMap) -> Result<FileTemplate> {
+        /// Lists or codes, second codes, id map.
+        const MOST_PLACES: usize = 3;
+        let (index, rows, mut count) = (self.pointer, to_i64(rows)?, MOST_PLACES);
+        let mut marks = [Mark::default(); MOST_PLACES];
+        // SAFETY: this value owns the index, which nothing else uses; `marks` has room for `count` marks, and the
+        // other out pointers are valid (`receive`).
+        let bytes = receive(|out, length, message| unsafe {
+            let marks = marks.as_mut_ptr();
+            faiss_shim_write_template(index, rows, id_map.number(), out, length, marks, &mut count, message)
+        })?;
+        let places = marks.iter().take(count).map(|mark| {
+            let part = match mark.kind {
+                0 => RowPart::Lists,
+                1 => RowPart::FirstCodes,
+                2 => RowPart::SecondCodes,
+                _ => RowPart::IdMap,
+            };
+            Ok(RowPlace { part, offset: to_usize(mark.offset)?, unit_bytes: mark.unit_bytes })
+        });
+        Ok(FileTemplate { places: places.collect::<Result<_>>()?, bytes })
     }
 
     /// Trains as Faiss does without our part.
@@ -240,17 +351,44 @@ impl FaissIndex {
         check(|message| unsafe { faiss_shim_train_alone(index, rows, vectors.as_ptr(), message) })
     }
 
-    /// The file that Faiss itself writes after adding all of `vectors` in one call.
+    /// The file that Faiss itself writes after adding all of `vectors`, `rows_per_call` rows at a time.
     #[cfg(test)]
-    pub(crate) fn add_and_write(&mut self, ids: &[i64], vectors: &[f32], id_map: bool) -> Result<Vec<u8>> {
+    pub(crate) fn add_and_write(
+        &mut self,
+        ids: &[i64],
+        vectors: &[f32],
+        rows_per_call: i64,
+        id_map: OuterIdMap,
+    ) -> Result<Vec<u8>> {
         let (index, rows) = (self.pointer, self.rows_in(vectors)?);
-        assert_eq!(i64::try_from(ids.len()).ok(), Some(rows));
+        assert!(i64::try_from(ids.len()).ok() == Some(rows) && rows_per_call > 0);
         // SAFETY: `ids` and `vectors` hold `rows` rows; `&mut self` excludes other users of the index.
         receive(|out, length, message| unsafe {
             let (x, keys) = (vectors.as_ptr(), ids.as_ptr());
-            faiss_shim_add_and_write(index, rows, x, keys, i32::from(id_map), out, length, message)
+            faiss_shim_add_and_write(index, rows, x, keys, rows_per_call, id_map.number(), out, length, message)
         })
     }
+}
+
+/// Packs the codes of `rows` rows of `subquantizers` 4-bit sub-codes into whole blocks of `block_rows` rows.
+pub(crate) fn pack_fast_scan(
+    subquantizers: u64,
+    block_rows: u64,
+    rows: u64,
+    codes: &[u8],
+    packed: &mut [u8],
+) -> Result<()> {
+    let code_bytes = subquantizers.div_ceil(2);
+    let fits = block_rows > 0
+        && to_u64(codes.len()) == rows * code_bytes
+        && to_u64(packed.len()) == rows.div_ceil(block_rows) * block_rows * code_bytes;
+    if !fits {
+        return Err(BuildError::new(ErrorKind::Internal, "codes to pack and their blocks do not fit together"));
+    }
+    // SAFETY: the lengths of both buffers were checked against the rows and the block above.
+    check(|message| unsafe {
+        faiss_shim_pack(subquantizers, block_rows, rows, codes.as_ptr(), packed.as_mut_ptr(), message)
+    })
 }
 
 /// An exception of Faiss' own, as an error.

@@ -1,74 +1,88 @@
-//! The bytes of a finished index file around its rows.
+//! The pieces of a finished index file.
 //!
-//! Faiss writes the trained index twice, with the final number of rows in its headers and a different placeholder
-//! where the rows belong. What both have in common is the file's beginning and end, whatever the family; the merge
-//! streams the rows in between.
+//! Faiss writes the trained index with the final number of rows in its headers. What belongs between its bytes it
+//! hands over from memory that the shim knows, so the places of rows are found whatever the family.
+
+use std::sync::Arc;
 
 use crate::error::{BuildError, ErrorKind, Result};
-use crate::faiss_index::FaissIndex;
-use crate::family::MergePlan;
-use crate::numbers::{to_u64, to_usize};
+use crate::faiss_index::{FaissIndex, RowPart, RowPlace, Shape, pack_fast_scan};
+use crate::family::{Family, MergePlan};
+use crate::index_layout::{CodePart, FilePiece, ListFormat, RowPacking};
+use crate::numbers::to_u64;
 
-/// Where the rows go.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum IndexTemplate {
-    /// `before`, then the block of inverted lists.
-    ByLists { before: Vec<u8> },
-    /// `before`, the number of code units, the codes, `between`, the number of rows, the ids.
-    ByPosition { before: Vec<u8>, code_units: u64, between: Vec<u8> },
+/// The file of `rows` rows of a family that is merged by lists or by position.
+pub(crate) fn index_pieces(trained: &[u8], family: &Family, rows: u64) -> Result<Vec<FilePiece>> {
+    let index = FaissIndex::read(trained)?;
+    let shape = index.shape();
+    let template = index.into_template(rows, family.id_map())?;
+    let mut pieces = Vec::with_capacity(template.places.len() * 2 + 1);
+    let mut begin = 0;
+    for place in &template.places {
+        let before =
+            template.bytes.get(begin..place.offset).ok_or_else(|| unexpected("its places are not in order"))?;
+        if !before.is_empty() {
+            pieces.push(FilePiece::Bytes(before.to_vec()));
+        }
+        pieces.push(piece_of(place, shape, family));
+        begin = place.offset;
+    }
+    let after = template.bytes.get(begin..).unwrap_or_default();
+    if !after.is_empty() {
+        pieces.push(FilePiece::Bytes(after.to_vec()));
+    }
+    let has_lists = pieces.iter().any(|piece| matches!(piece, FilePiece::Lists { .. }));
+    if has_lists == (family.merge_plan() == MergePlan::ByLists) {
+        Ok(pieces)
+    } else {
+        Err(unexpected("its lists are not where the plan has them"))
+    }
 }
 
-impl IndexTemplate {
-    /// The template of `rows` rows.
-    pub(crate) fn new(trained: &[u8], plan: MergePlan, rows: u64) -> Result<Self> {
-        let mut index = FaissIndex::read(trained)?;
-        match plan {
-            MergePlan::ByLists => {
-                let file = index.write(rows, false, 0)?;
-                let shape = index.shape();
-                let empty = list_block_header(shape.nlist, shape.code_size, &vec![0; to_usize(shape.nlist)?]);
-                match file.strip_suffix(empty.as_slice()) {
-                    Some(before) => Ok(Self::ByLists { before: before.to_vec() }),
-                    None => Err(unexpected("its inverted lists are not the last block")),
-                }
-            }
-            MergePlan::ByPosition => {
-                let (none, one) = (index.write(rows, true, 0)?, index.write(rows, true, 1)?);
-                Self::by_position(&none, &one, rows, index.shape().code_size)
-            }
+fn piece_of(place: &RowPlace, shape: Shape, family: &Family) -> FilePiece {
+    let packing = fast_scan_packing(shape);
+    let codes = |part, packing| FilePiece::Codes { part, unit_bytes: place.unit_bytes, packing };
+    match place.part {
+        RowPart::Lists => {
+            FilePiece::Lists { format: packing.map_or(ListFormat::Array, ListFormat::Blocks), labels: family.labels() }
         }
+        RowPart::FirstCodes => codes(CodePart::First, packing),
+        RowPart::SecondCodes => codes(CodePart::Second, None),
+        RowPart::IdMap => FilePiece::IdMap,
+    }
+}
+
+fn fast_scan_packing(shape: Shape) -> Option<Arc<dyn RowPacking>> {
+    let Shape { packed_block_rows: block_rows, packed_subquantizers: subquantizers, .. } = shape;
+    if block_rows == 0 {
+        return None;
+    }
+    Some(Arc::new(FastScanPacking { block_rows, subquantizers }))
+}
+
+/// 4-bit codes in the order in which fast scan reads them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct FastScanPacking {
+    block_rows: u64,
+    subquantizers: u64,
+}
+
+impl RowPacking for FastScanPacking {
+    fn rows_per_block(&self) -> u64 {
+        self.block_rows
     }
 
-    /// `none` holds no code and `one` a single one; they differ first in the number of code units.
-    fn by_position(none: &[u8], one: &[u8], rows: u64, code_size: u64) -> Result<Self> {
-        /// The id map is the last block of the file: the number of ids, which is zero here.
-        const EMPTY_ID_MAP: [u8; 8] = [0; 8];
-        let differ = none.iter().zip(one).take_while(|(a, b)| a == b).count();
-        // Faiss counts the codes of Flat in floats and all others in bytes. A count whose low bytes are zero differs
-        // from 0 in a later byte only.
-        let units_at = |at: &usize| {
-            let number = |file: &[u8]| file.get(*at..at + 8).and_then(|b| b.try_into().ok()).map(u64::from_le_bytes);
-            number(one).filter(|units| {
-                number(none) == Some(0) && (*units == code_size || units.checked_mul(4) == Some(code_size))
-            })
-        };
-        let found = (differ.saturating_sub(7)..=differ).find_map(|at| units_at(&at).map(|units| (at, units)));
-        let Some((at, units)) = found else {
-            return Err(unexpected("its codes cannot be found"));
-        };
-        let Some(between) = none[at + 8..].strip_suffix(&EMPTY_ID_MAP) else {
-            return Err(unexpected("its id map is not the last block"));
-        };
-        let grew_by_one_code = to_u64(one.len()) == to_u64(none.len()) + code_size;
-        if !grew_by_one_code || !one.ends_with(&[between, EMPTY_ID_MAP.as_slice()].concat()) {
-            return Err(unexpected("its codes are not in one place"));
-        }
-        Ok(Self::ByPosition { before: none[..at].to_vec(), code_units: units * rows, between: between.to_vec() })
+    fn block_bytes(&self) -> u64 {
+        self.block_rows * self.subquantizers.div_ceil(2)
+    }
+
+    fn pack(&self, codes: &[u8], rows: usize, packed: &mut [u8]) -> Result<()> {
+        pack_fast_scan(self.subquantizers, self.block_rows, to_u64(rows), codes, packed)
     }
 }
 
 /// The beginning of Faiss' block of inverted lists (`write_InvertedLists` in index_write.cpp): all sizes, or pairs of
-/// list and size when half of the lists or more are empty. The codes and then the ids of each list follow.
+/// list and size when half of the lists or more are empty. The codes and then the labels of each list follow.
 pub(crate) fn list_block_header(nlist: u64, code_size: u64, sizes: &[u64]) -> Vec<u8> {
     let filled = to_u64(sizes.iter().filter(|size| **size > 0).count());
     let (name, table): (&[u8; 4], Vec<u64>) = if filled > nlist / 2 {
@@ -84,6 +98,53 @@ pub(crate) fn list_block_header(nlist: u64, code_size: u64, sizes: &[u64]) -> Ve
     header.extend_from_slice(&to_u64(table.len()).to_le_bytes());
     header.extend(table.iter().flat_map(|number| number.to_le_bytes()));
     header
+}
+
+/// The beginning of Faiss' block of interleaved lists (`BlockInvertedListsIOHook::write`). For each list, the number
+/// of rows (u64), their labels, the number of bytes of its blocks (u64) and its blocks follow.
+#[cfg_attr(not(test), expect(dead_code, reason = "filled by the merge of pieces"))]
+pub(crate) fn packed_list_block_header(nlist: u64, packing: &dyn RowPacking) -> Vec<u8> {
+    /// Faiss' mark for codes that are not one after the other (InvertedLists::INVALID_CODE_SIZE).
+    const NO_CODE_SIZE: u64 = u64::MAX;
+    let numbers = [nlist, NO_CODE_SIZE, packing.rows_per_block(), packing.block_bytes()];
+    let mut header = b"ilbl".to_vec();
+    header.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+    header
+}
+
+/// Where the rows of a single code go in a file without packing or positions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum IndexTemplate {
+    /// `before`, then the block of inverted lists.
+    ByLists { before: Vec<u8> },
+    /// `before`, the number of code units, the codes, `between`, the number of rows, the ids.
+    ByPosition { before: Vec<u8>, code_units: u64, between: Vec<u8> },
+}
+
+impl IndexTemplate {
+    /// The template of `rows` rows.
+    pub(crate) fn new(trained: &[u8], family: &Family, rows: u64) -> Result<Self> {
+        let code_size = FaissIndex::read(trained)?.shape().code_size;
+        let pieces = index_pieces(trained, family, rows)?;
+        match pieces.as_slice() {
+            [FilePiece::Bytes(before), FilePiece::Lists { format: ListFormat::Array, .. }] => {
+                Ok(Self::ByLists { before: before.clone() })
+            }
+            [
+                FilePiece::Bytes(before),
+                FilePiece::Codes { unit_bytes, packing: None, .. },
+                rest @ ..,
+                FilePiece::IdMap,
+            ] => {
+                let between = match rest {
+                    [FilePiece::Bytes(between)] => between.clone(),
+                    _ => Vec::new(),
+                };
+                Ok(Self::ByPosition { before: before.clone(), code_units: rows * code_size / unit_bytes, between })
+            }
+            _ => Err(unexpected("this merge does not know its pieces")),
+        }
+    }
 }
 
 fn unexpected(what: &str) -> BuildError {

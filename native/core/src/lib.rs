@@ -19,9 +19,12 @@ mod extension;
 mod extension_tests;
 mod faiss_index;
 mod family;
+#[cfg(test)]
+mod family_bytes_tests;
 mod fault;
 mod import;
 mod index_file;
+#[cfg_attr(not(test), expect(dead_code, reason = "filled by the merge of pieces"))]
 mod index_layout;
 mod index_template;
 mod inspect;

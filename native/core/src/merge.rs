@@ -49,7 +49,7 @@ pub(crate) fn merge(
     }
     let rows: u64 = sizes.iter().sum();
 
-    let template = IndexTemplate::new(&trained.bytes, context.family()?.merge_plan(), rows)?;
+    let template = IndexTemplate::new(&trained.bytes, &context.family()?, rows)?;
     let uri = context.attempt_file("index");
     let mut output = HashedWriter::new(storages.resolve(&uri)?.create(&uri, CreateMode::New)?);
     match template {

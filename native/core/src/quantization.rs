@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::cancellation::Cancellation;
 use crate::error::{BuildError, ErrorKind, Result};
 use crate::faiss_index::{FaissIndex, FaissMetric, Shape};
+use crate::family::{Family, MergePlan};
 use crate::spec::Metric;
 use crate::workers::Workers;
 
@@ -20,7 +21,7 @@ pub(crate) trait Trainer {
 pub(crate) trait Encoder: Send + Sync {
     fn shape(&self) -> Shape;
 
-    /// Writes the list number (0 where there are no lists) and the code of each row-major row. A row's result does
+    /// Writes the list number (0 where there are no lists) and the codes of each row-major row, first and second. A row's result does
     /// not depend on the rows beside it. `vectors` holds at most [`Encoder::block_rows`] rows.
     fn encode(&self, vectors: &[f32], lists: &mut [i64], codes: &mut [u8], cancellation: &Cancellation) -> Result<()>;
 
@@ -28,12 +29,17 @@ pub(crate) trait Encoder: Send + Sync {
     fn block_rows(&self) -> usize;
 }
 
-pub(crate) fn trainer_for(factory_string: &str, dimension: u64, metric: Metric) -> impl Trainer {
-    FaissTrainer { factory_string: factory_string.to_owned(), dimension, metric: faiss_metric(metric) }
+pub(crate) fn trainer_for(family: &Family, dimension: u64, metric: Metric) -> impl Trainer {
+    let factory_string = family.inner_factory_string().to_owned();
+    FaissTrainer { factory_string, dimension, metric: faiss_metric(metric) }
 }
 
-pub(crate) fn encoder_for(trained: &[u8]) -> Result<Arc<dyn Encoder>> {
-    Ok(Arc::new(FaissEncoder::new(FaissIndex::read(trained)?)?))
+pub(crate) fn encoder_for(trained: &[u8], plan: MergePlan) -> Result<Arc<dyn Encoder>> {
+    let index = FaissIndex::read(trained)?;
+    Ok(match plan {
+        MergePlan::ByLists | MergePlan::ByPosition => Arc::new(FaissEncoder::new(index)?),
+        MergePlan::SingleTask => Arc::new(RawRows { shape: Shape::raw_rows(index.shape().dimension) }),
+    })
 }
 
 fn faiss_metric(metric: Metric) -> FaissMetric {
@@ -54,10 +60,35 @@ struct FaissTrainer {
 impl Trainer for FaissTrainer {
     fn train(&self, vectors: &[f32], workers: &Workers, cancellation: &Cancellation) -> Result<Vec<u8>> {
         let mut index = FaissIndex::create(self.dimension, &self.factory_string, self.metric)?;
-        if !vectors.is_empty() {
-            index.train(vectors, workers, cancellation)?;
+        index.train(vectors, workers, cancellation)?;
+        index.write()
+    }
+}
+
+/// Rows as they came: the index is built from them in one piece.
+struct RawRows {
+    shape: Shape,
+}
+
+impl Encoder for RawRows {
+    fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    fn encode(&self, vectors: &[f32], lists: &mut [i64], codes: &mut [u8], cancellation: &Cancellation) -> Result<()> {
+        cancellation.check()?;
+        let (targets, []) = codes.as_chunks_mut() else {
+            return Err(BuildError::new(ErrorKind::Internal, "rows were to be stored in buffers of the wrong size"));
+        };
+        lists.fill(0);
+        for (target, component) in targets.iter_mut().zip(vectors) {
+            *target = component.to_le_bytes();
         }
-        index.write(0, false, 0)
+        Ok(())
+    }
+
+    fn block_rows(&self) -> usize {
+        1024
     }
 }
 
@@ -71,14 +102,14 @@ struct FaissEncoder {
 impl FaissEncoder {
     fn new(index: FaissIndex) -> Result<Self> {
         /// Below 20 rows Faiss leaves BLAS aside (distances.cpp, distance_compute_blas_threshold).
-        const LEAST_ROWS: u64 = 32;
-        const MOST_ROWS: u64 = 1024;
+        const LEAST_ROWS: u64 = 96;
+        const MOST_ROWS: u64 = 960;
         /// About a fifth of a second of one core, so that a call can be cancelled in time.
         const MOST_MULTIPLICATIONS: u64 = 4_000_000_000;
         let shape = index.shape();
-        let per_row = shape.dimension * (shape.nlist + shape.dimension + 256);
-        let rows = (MOST_MULTIPLICATIONS / per_row.max(1)).clamp(LEAST_ROWS, MOST_ROWS);
-        // A whole number of the register tiles of matrix multiplication.
+        let rows = (MOST_MULTIPLICATIONS / shape.multiplications.max(1)).clamp(LEAST_ROWS, MOST_ROWS);
+        // A whole number of the register tiles of matrix multiplication, which have 12 rows (OpenBLAS, Haswell): the
+        // rows that are left over go through another kernel, whose sums round differently.
         let block_rows = usize::try_from(rows / LEAST_ROWS * LEAST_ROWS)
             .map_err(|error| BuildError::new(ErrorKind::Internal, error.to_string()))?;
         Ok(Self { index, block_rows })
@@ -121,17 +152,34 @@ impl Encoder for FaissEncoder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spec::IdMap;
     use crate::test_builds::Rows;
 
     #[test]
     fn the_code_of_a_row_does_not_depend_on_the_rows_beside_it() {
         let rows = Rows::new(3_000, 48);
-        for factory in ["SQ8", "PQ12np", "IVF16,Flat", "IVF16,SQ8", "OPQ12,IVF16,PQ12np"] {
+        for factory in [
+            "SQ8",
+            "PQ12np",
+            "PQ12x4fs",
+            "RQ4x4",
+            "RaBitQ",
+            "LSH96r",
+            "IVF16,Flat",
+            "IVF16,SQ8",
+            "OPQ12,IVF16,PQ12np",
+            "IVF16_HNSW8,PQ12x4fsr",
+            "IVF16,RQ4x4",
+            "IVF16,PQ4+4",
+            "PCA16,IVF16,SQ8,RFlat",
+            "HNSW8",
+        ] {
             let workers = Workers::new(1, "test").unwrap();
-            let trainer = trainer_for(factory, 48, Metric::L2);
+            let family = Family::parse(factory, 48, Metric::L2, IdMap::Auto).unwrap();
+            let trainer = trainer_for(&family, 48, Metric::L2);
             let trained = trainer.train(&rows.vectors, &workers, &Cancellation::default()).unwrap();
-            let encoder = encoder_for(&trained).unwrap();
-            let code_size = usize::try_from(encoder.shape().code_size).unwrap();
+            let encoder = encoder_for(&trained, family.merge_plan()).unwrap();
+            let code_size = usize::try_from(encoder.shape().row_bytes()).unwrap();
             let encode = |from: usize, to: usize| {
                 let (mut lists, mut codes) = (vec![0; to - from], vec![0; (to - from) * code_size]);
                 let vectors = &rows.vectors[from * 48..to * 48];

@@ -55,7 +55,7 @@ pub(crate) fn train(
         return Err(BuildError::new(ErrorKind::TooFewRows, message));
     }
     info!("training {} with {} threads", family.factory_string(), workers.count());
-    let trainer = trainer_for(family.factory_string(), context.spec.dimension, context.spec.metric);
+    let trainer = trainer_for(&family, context.spec.dimension, context.spec.metric);
     let bytes = trainer.train(&vectors, workers, cancellation)?;
     progress.add_rows(rows);
 
@@ -87,7 +87,7 @@ pub(crate) fn load(context: &BuildContext, receipt: &TrainReceipt, storages: &St
     if fingerprint_of(context, &bytes)? != receipt.fingerprint {
         return Err(BuildError::corrupt(&receipt.uri, "its fingerprint is not the one that training reported"));
     }
-    let encoder = encoder_for(&bytes)?;
+    let encoder = encoder_for(&bytes, context.family()?.merge_plan())?;
     let state = TrainedState { bytes: bytes.into(), fingerprint: receipt.fingerprint.clone(), encoder };
     loaded.push(LoadedState::of(&state));
     Ok(state)

@@ -1,0 +1,203 @@
+// Training, part by part so that each can be named, cancelled and shared among threads.
+
+#include "index_structure.h"
+#include "shim.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <faiss/IndexAdditiveQuantizer.h>
+#include <faiss/IndexAdditiveQuantizerFastScan.h>
+#include <faiss/IndexHNSW.h>
+#include <faiss/IndexIVF.h>
+#include <faiss/IndexIVFAdditiveQuantizer.h>
+#include <faiss/IndexIVFAdditiveQuantizerFastScan.h>
+#include <faiss/IndexIVFPQ.h>
+#include <faiss/IndexIVFPQFastScan.h>
+#include <faiss/IndexIVFPQR.h>
+#include <faiss/IndexNSG.h>
+#include <faiss/IndexPQ.h>
+#include <faiss/IndexPQFastScan.h>
+#include <faiss/IndexPreTransform.h>
+#include <faiss/IndexRefine.h>
+#include <faiss/VectorTransform.h>
+#include <faiss/impl/PolysemousTraining.h>
+#include <faiss/impl/ProductAdditiveQuantizer.h>
+#include <faiss/impl/ResidualQuantizer.h>
+
+namespace {
+
+using shim::Polysemous;
+using shim::Transformed;
+using shim::guarded;
+
+// Faiss' clustering prints a warning to stderr for every sub-quantizer and iteration with few training rows; the
+// build says it once, in its log. Only the warnings depend on what is set here, until the end of the scope.
+class QuietClustering {
+  public:
+    explicit QuietClustering(faiss::Index* index) {
+        visit(index);
+    }
+    QuietClustering(const QuietClustering&) = delete;
+    ~QuietClustering() {
+        for (auto [parameters, points] : saved_) {
+            parameters->min_points_per_centroid = points;
+        }
+        for (faiss::OPQMatrix* rotation : rotations_) {
+            rotation->pq = nullptr;
+        }
+    }
+
+  private:
+    void visit(faiss::Index* index) {
+        if (auto* refined = dynamic_cast<faiss::IndexRefine*>(index)) {
+            visit(refined->base_index);
+            visit(refined->refine_index);
+        } else if (auto* chain = dynamic_cast<faiss::IndexPreTransform*>(index)) {
+            std::for_each(chain->chain.begin(), chain->chain.end(), [this](auto* step) { visit_transform(step); });
+            visit(chain->index);
+        } else if (auto* hnsw = dynamic_cast<faiss::IndexHNSW*>(index)) {
+            visit(hnsw->storage);
+        } else if (auto* nsg = dynamic_cast<faiss::IndexNSG*>(index)) {
+            visit(nsg->storage);
+        } else if (auto* ivf = dynamic_cast<faiss::IndexIVF*>(index)) {
+            silence(ivf->cp);
+            if (auto* multi = dynamic_cast<faiss::MultiIndexQuantizer*>(ivf->quantizer)) {
+                silence(multi->pq.cp);
+            }
+            visit_lists(ivf);
+        } else if (auto* found = dynamic_cast<faiss::IndexPQ*>(index)) {
+            silence(found->pq.cp);
+        } else if (auto* found = dynamic_cast<faiss::IndexPQFastScan*>(index)) {
+            silence(found->pq.cp);
+        } else if (auto* found = dynamic_cast<faiss::IndexAdditiveQuantizer*>(index)) {
+            visit_additive(found->aq);
+        } else if (auto* found = dynamic_cast<faiss::IndexAdditiveQuantizerFastScan*>(index)) {
+            visit_additive(found->aq);
+        }
+    }
+
+    void visit_lists(faiss::IndexIVF* ivf) {
+        if (auto* found = dynamic_cast<faiss::IndexIVFPQ*>(ivf)) {
+            silence(found->pq.cp);
+            if (auto* refined = dynamic_cast<faiss::IndexIVFPQR*>(ivf)) {
+                silence(refined->refine_pq.cp);
+            }
+        } else if (auto* found = dynamic_cast<faiss::IndexIVFPQFastScan*>(ivf)) {
+            silence(found->pq.cp);
+        } else if (auto* found = dynamic_cast<faiss::IndexIVFAdditiveQuantizer*>(ivf)) {
+            visit_additive(found->aq);
+        } else if (auto* found = dynamic_cast<faiss::IndexIVFAdditiveQuantizerFastScan*>(ivf)) {
+            visit_additive(found->aq);
+        }
+    }
+
+    void visit_additive(faiss::AdditiveQuantizer* quantizer) {
+        if (auto* residual = dynamic_cast<faiss::ResidualQuantizer*>(quantizer)) {
+            silence(residual->cp);
+        } else if (auto* product = dynamic_cast<faiss::ProductAdditiveQuantizer*>(quantizer)) {
+            std::for_each(product->quantizers.begin(), product->quantizers.end(), [this](auto* part) {
+                visit_additive(part);
+            });
+        }
+    }
+
+    void visit_transform(faiss::VectorTransform* transform) {
+        if (auto* rotation = dynamic_cast<faiss::OPQMatrix*>(transform)) {
+            own_.push_back(std::make_unique<faiss::ProductQuantizer>(rotation->d_out, rotation->M, 8));
+            silence(own_.back()->cp);
+            rotation->pq = own_.back().get();
+            rotations_.push_back(rotation);
+        }
+    }
+
+    void silence(faiss::ClusteringParameters& parameters) {
+        saved_.emplace_back(&parameters, parameters.min_points_per_centroid);
+        parameters.min_points_per_centroid = 1;
+    }
+
+    // Destroyed after the destructor's body, which still writes to their parameters.
+    std::vector<std::unique_ptr<faiss::ProductQuantizer>> own_;
+    std::vector<faiss::OPQMatrix*> rotations_;
+    std::vector<std::pair<faiss::ClusteringParameters*, int>> saved_;
+};
+
+// The parts of faiss_shim_train.
+enum Part : int32_t { TRANSFORMS = 0, COARSE = 1, CODES = 2, REFINING = 3 };
+
+void train_codes(faiss::Index* base, int64_t rows, const float* vectors) {
+    Polysemous polysemous = shim::polysemous_of(base);
+    const bool wanted = polysemous.wanted != nullptr && std::exchange(*polysemous.wanted, false);
+    base->train(rows, vectors);
+    if (wanted) {
+        *polysemous.wanted = true;
+    }
+}
+
+} // namespace
+
+extern "C" {
+
+// Trains one part of the index on rows whose earlier parts are trained. All parts together leave what Index::train
+// leaves, but for the polysemous order, which faiss_shim_order_subquantizer makes for one sub-quantizer at a time so
+// that several threads can share it. Without rows, only what needs none is trained.
+int32_t faiss_shim_train(
+        faiss::Index* index,
+        int32_t part,
+        int64_t rows,
+        const float* vectors,
+        const uint8_t* cancel,
+        char** message) {
+    shim::CancelScope scope(cancel);
+    return guarded(message, [&] {
+        QuietClustering quiet(index);
+        if (part == REFINING) {
+            shim::refining_index(index)->train(rows, vectors);
+            index->is_trained = true;
+            return;
+        }
+        Transformed input(vectors);
+        faiss::Index* base = shim::searched_index(index);
+        while (auto* chain = dynamic_cast<faiss::IndexPreTransform*>(base)) {
+            for (faiss::VectorTransform* transform : chain->chain) {
+                if (part == TRANSFORMS && !transform->is_trained) {
+                    transform->train(rows, input.rows());
+                }
+                if (rows > 0) {
+                    input.replace(transform->apply(rows, input.rows()));
+                }
+            }
+            chain->is_trained = true;
+            base = chain->index;
+        }
+        if (part == COARSE) {
+            auto& ivf = dynamic_cast<faiss::IndexIVF&>(*base);
+            ivf.train_q1(rows, input.rows(), false, ivf.metric_type);
+        } else if (part == CODES) {
+            train_codes(base, rows, input.rows());
+        }
+    });
+}
+
+// Reorders the centroids of one sub-quantizer as PolysemousTraining does with its defaults. Cannot be interrupted:
+// about two seconds for 8 bits.
+// Calls for different sub-quantizers of one index may run at the same time: each touches its own centroids only.
+int32_t faiss_shim_order_subquantizer(faiss::Index* index, uint64_t subquantizer, char** message) {
+    return guarded(message, [&] {
+        faiss::ProductQuantizer& quantizer = *shim::polysemous_of(index).quantizer;
+        const size_t floats = quantizer.ksub * quantizer.dsub;
+        float* centroids = quantizer.get_centroids(subquantizer, 0);
+
+        faiss::ProductQuantizer alone(quantizer.dsub, 1, quantizer.nbits);
+        std::copy_n(centroids, floats, alone.centroids.data());
+        faiss::PolysemousTraining().optimize_pq_for_hamming(alone, 0, nullptr);
+        std::copy_n(alone.centroids.data(), floats, centroids);
+    });
+}
+
+// Training by Faiss alone: what faiss_shim_train is compared with in tests.
+int32_t faiss_shim_train_alone(faiss::Index* index, int64_t rows, const float* vectors, char** message) {
+    return guarded(message, [&] { index->train(rows, vectors); });
+}
+
+} // extern "C"
