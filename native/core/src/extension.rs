@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::build_context::{BuildContext, INDEX_NAME, refuse_finished_output};
 use crate::error::{BuildError, ErrorKind, Result};
+use crate::family::MergePlan;
 use crate::index_file::IndexFile;
 use crate::manifest::Manifest;
 use crate::receipts::{Clock, Receipt, Receipts, TrainReceipt, to_json};
@@ -64,6 +65,7 @@ pub fn start_extension(
 
     let index = IndexFile::open(&join(first, INDEX_NAME), storages)?;
     refuse_graph(&index)?;
+    refuse_single_task(&context, first)?;
     let Some(pieces) = recover(&index, &context, &manifest.fingerprint)? else {
         let what = format!("its trained state has another fingerprint than the manifest's {}", manifest.fingerprint);
         return Err(BuildError::corrupt(&index.uri, what));
@@ -101,6 +103,19 @@ pub(crate) fn refuse_bad_rows(context: &BuildContext, receipts: &Receipts) -> Re
         return Ok(());
     }
     Err(ledger.to_error(context.spec.dimension))
+}
+
+/// What is searched by code and yet depends on the rows beside it, or keeps its vectors only while it is built.
+fn refuse_single_task(context: &BuildContext, directory: &str) -> Result<()> {
+    let family = context.family()?;
+    if family.merge_plan() != MergePlan::SingleTask {
+        return Ok(());
+    }
+    let message = format!(
+        "{directory}: an index of {} is built from all vectors in one task, so it can neither grow nor be merged",
+        family.factory_string()
+    );
+    Err(BuildError::invalid(message))
 }
 
 pub(crate) fn refuse_graph(index: &IndexFile) -> Result<()> {

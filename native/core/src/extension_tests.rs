@@ -5,14 +5,41 @@ use faiss_indexer_storage::{CreateMode, Storage, Storages};
 use crate::error::{ErrorKind, Result};
 use crate::extension::extensible_manifest;
 use crate::faiss_index::FaissIndex;
-use crate::family::{Family, MergePlan};
+use crate::family::Family;
 use crate::index_file::tests::golden_files;
 use crate::index_file::{IndexFile, PackedReader};
+use crate::spec::{IdMap, Metric};
 use crate::stage::{RejectedRow, Stage, StageKind, StageRequest};
 use crate::test_builds::{OUTPUT, Rows, TestBuild};
 use crate::{ImportControl, import_index, inspect, publish, start_extension, verify};
 
-const FAMILIES: [&str; 7] = ["Flat", "SQ8", "PQ2np", "IVF4,Flat", "IVF64,SQ8", "IVF4,PQ2np", "OPQ2_4,IVF4,PQ2np"];
+/// Families and where they keep ids.
+const FAMILIES: [(&str, &str); 24] = [
+    ("Flat", "auto"),
+    ("SQ8", "auto"),
+    ("SQfp16", "auto"),
+    ("PQ2np", "auto"),
+    ("PQ4x4fs", "auto"),
+    ("PQ4x4fs_64", "auto"),
+    ("RQ2x4", "auto"),
+    ("LSH", "auto"),
+    ("RaBitQ", "auto"),
+    ("PCA4,SQ8", "auto"),
+    ("PQ2np,RFlat", "auto"),
+    ("IDMap2,Flat", "auto"),
+    ("IVF4,Flat", "auto"),
+    ("IVF64,SQ8", "auto"),
+    ("IVF4,PQ2np", "auto"),
+    ("IVF4,PQ2np", "always"),
+    ("OPQ2_4,IVF4,PQ2np", "auto"),
+    ("OPQ2,IVF4,PQ2np", "always"),
+    ("IVF4,PQ4x4fs", "auto"),
+    ("IVF4,PQ4x4fsr", "always"),
+    ("IVF4,RaBitQ", "auto"),
+    ("IVF4_HNSW4,Flat", "auto"),
+    ("IVF4,PQ2np,Refine(SQ8)", "auto"),
+    ("IVF4,PQ2+2", "auto"),
+];
 const EXTENDED: &str = "memory:/extended";
 
 fn copy(build: &TestBuild, from: &str, to: &str) {
@@ -43,38 +70,39 @@ fn extend(build: &TestBuild, indexes: &[&str], rows: Option<&Rows>, overrides: &
     Ok(build.read(&format!("{EXTENDED}/faiss.index")))
 }
 
-fn stock(trained: &[u8], rows: &Rows, factory: &str) -> Vec<u8> {
+fn stock(trained: &[u8], rows: &Rows, factory: &str, id_map: &str) -> Vec<u8> {
     let ordered = rows.in_id_order();
-    let id_map = Family::parse(factory, 8).unwrap().merge_plan() == MergePlan::ByPosition;
-    FaissIndex::read(trained).unwrap().add_and_write(&ordered.ids, &ordered.vectors, id_map).unwrap()
+    let id_map = if id_map == "always" { IdMap::Always } else { IdMap::Auto };
+    let id_map = Family::parse(factory, 8, Metric::L2, id_map).unwrap().id_map();
+    FaissIndex::read(trained).unwrap().add_and_write(&ordered.ids, &ordered.vectors, i64::MAX / 2, id_map).unwrap()
 }
 
 #[test]
 fn an_index_that_grew_equals_what_stock_faiss_writes_with_all_rows() {
-    for factory in FAMILIES {
+    for (factory, id_map) in FAMILIES {
         let build = TestBuild::new();
         let rows = Rows::new(900, 8);
-        let spec = [("factoryString", factory), ("sampleRate", "1")];
+        let spec = [("factoryString", factory), ("sampleRate", "1"), ("idMap", id_map)];
         let first = build.run(&spec, &rows.select(0..500).partitions(2)).unwrap();
         let grown = extend(&build, &[OUTPUT], Some(&rows.select(500..900)), &[]).unwrap();
-        assert!(grown == stock(&first.trained, &rows, factory), "{factory}");
+        assert!(grown == stock(&first.trained, &rows, factory, id_map), "{factory} {id_map}");
         let verified = verify(EXTENDED, &build.storages, &|_| ()).unwrap();
-        assert!(verified.fingerprint_recomputed && verified.rows == 900, "{factory}");
+        assert!(verified.fingerprint_recomputed && verified.rows == 900, "{factory} {id_map}");
         let manifest = extensible_manifest(EXTENDED, &build.storages).unwrap();
         assert_eq!(
             manifest.fingerprint,
             extensible_manifest(OUTPUT, &build.storages).unwrap().fingerprint,
-            "{factory}"
+            "{factory} {id_map}"
         );
     }
 }
 
 #[test]
 fn indexes_that_share_their_training_become_one() {
-    for factory in FAMILIES {
+    for (factory, id_map) in FAMILIES {
         let build = TestBuild::new();
         let rows = Rows::new(900, 8);
-        let spec = [("factoryString", factory), ("sampleRate", "1")];
+        let spec = [("factoryString", factory), ("sampleRate", "1"), ("idMap", id_map)];
         let first = build.run(&spec, &rows.select(0..500).partitions(1)).unwrap();
         let other = "memory:/other";
         // An index of other rows with the same training: the first one's training and nothing of its rows.
@@ -87,7 +115,7 @@ fn indexes_that_share_their_training_become_one() {
         publish(&planned, &[trained, shard, merged], &build.storages).unwrap();
 
         let united = extend(&build, &[other, OUTPUT], None, &[]).unwrap();
-        assert!(united == stock(&first.trained, &rows, factory), "{factory}");
+        assert!(united == stock(&first.trained, &rows, factory, id_map), "{factory} {id_map}");
     }
 }
 
@@ -110,7 +138,7 @@ fn an_index_may_grow_in_place() {
     let receipts = vec![trained, imported, new];
     let merged = build.task(StageKind::Merge, &planned, &receipts, 0, None).unwrap();
     publish(&planned, &[receipts, vec![merged]].concat(), &build.storages).unwrap();
-    assert!(build.read(&format!("{OUTPUT}/faiss.index")) == stock(&first.trained, &rows, "IVF4,Flat"));
+    assert!(build.read(&format!("{OUTPUT}/faiss.index")) == stock(&first.trained, &rows, "IVF4,Flat", "auto"));
     assert_eq!(build.published(), ["_SUCCESS", "faiss.index", "faiss.manifest.json"]);
 }
 

@@ -12,7 +12,9 @@
 
 mod build_context;
 mod cancellation;
+mod checksum;
 mod duplicates;
+mod encoded_rows;
 mod error;
 mod extension;
 #[cfg(test)]
@@ -24,7 +26,6 @@ mod family_bytes_tests;
 mod fault;
 mod import;
 mod index_file;
-#[cfg_attr(not(test), expect(dead_code, reason = "filled by the merge of pieces"))]
 mod index_layout;
 mod index_template;
 mod inspect;
@@ -33,7 +34,6 @@ mod inspect_tests;
 mod ledger;
 mod manifest;
 mod merge;
-mod merge_streams;
 mod nearest;
 mod numbers;
 mod publish;
@@ -41,6 +41,7 @@ mod quantization;
 mod receipts;
 mod row_hash;
 mod run_file;
+mod run_reader;
 mod sampler;
 mod shard_builder;
 mod spec;

@@ -1,73 +1,173 @@
-//! The merge stage: all runs become one index file, read and written as streams.
+//! The merge stage: all runs of one shard of the output become one index file.
 //!
-//! Memory does not depend on rows, nor on shards up to 1,024 runs: one size per list, and a share of [`BUFFER_BYTES`]
-//! per open section. Each run beyond that adds 64 KiB.
+//! Work is cut into blocks of bounded size, a range of lists or a range of ids. The rows of a block are contiguous in
+//! every section of every run, so a block takes one read per run and section, and its place in the file is known
+//! before. Blocks are merged by all threads of the task, and written in any order where the storage can.
+//!
+//! Memory depends on neither rows nor runs: 96 MiB of blocks, 16 MiB of ids ahead, 16 bytes per list, and 16 KiB of
+//! list sizes per run; with positions 32 MiB more. With `keepFirst`, each repeated id takes 12 bytes.
 
-use faiss_indexer_storage::{CreateMode, SequentialWrite, Storages};
+mod assembly;
+mod group_codes;
+mod id_order;
+pub(crate) mod id_rounds;
+mod list_blocks;
+mod output;
+mod positions;
+mod row_merge;
+pub(crate) mod runs;
+mod sequence;
+#[cfg(test)]
+mod tests;
+mod ties;
+
+use faiss_indexer_storage::Storages;
 use log::info;
 
 use crate::build_context::BuildContext;
 use crate::cancellation::Cancellation;
-use crate::duplicates::{Duplicates, find_duplicates};
+use crate::duplicates::find_duplicates;
 use crate::error::{BuildError, ErrorKind, Result};
-use crate::index_template::{IndexTemplate, list_block_header};
-use crate::merge_streams::{CodeMerge, IdMerge};
-use crate::numbers::to_usize;
-use crate::receipts::{Clock, MergeReceipt, Receipts};
-use crate::run_file::{RunLayout, RunReader, Section, SectionReader};
+use crate::index_layout::{FilePiece, Labels};
+use crate::index_template::index_pieces;
+use crate::merge::assembly::{assemble, file_bytes};
+use crate::merge::output::{Output, block_bytes};
+use crate::merge::positions::{LabelSource, PlaceTable};
+use crate::merge::row_merge::RowMerge;
+use crate::merge::runs::Runs;
+use crate::merge::ties::Ties;
+use crate::receipts::{Clock, DuplicateRows, MergeReceipt, Receipts};
 use crate::spec::DuplicateIds;
 use crate::stage::Progress;
-use crate::training::{self, TrainedState};
+use crate::training;
+use crate::workers::Workers;
 
-/// Shared by the sections of all runs that are read at the same time.
-const BUFFER_BYTES: usize = 64 << 20;
+/// What a merge may use.
+pub(crate) struct MergeResources<'a> {
+    pub(crate) storages: &'a Storages,
+    pub(crate) workers: &'a Workers,
+    pub(crate) cancellation: &'a Cancellation,
+    pub(crate) progress: &'a Progress,
+    /// Memory of one block.
+    pub(crate) block_bytes: usize,
+}
 
-/// Merges the shards that `receipts` name into one file in the temporary directory.
+impl<'a> MergeResources<'a> {
+    pub(crate) fn new(
+        storages: &'a Storages,
+        workers: &'a Workers,
+        cancellation: &'a Cancellation,
+        progress: &'a Progress,
+    ) -> Self {
+        Self { storages, workers, cancellation, progress, block_bytes: block_bytes(workers) }
+    }
+}
+
+/// A file that was made of runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct MergedFile {
+    pub(crate) bytes: u64,
+    pub(crate) crc32c: u32,
+    pub(crate) rows: u64,
+    pub(crate) duplicates: DuplicateRows,
+}
+
+/// Merges the runs of `shard` that `receipts` name into one file in the temporary directory.
 pub(crate) fn merge(
     context: &BuildContext,
     receipts: &Receipts,
-    storages: &Storages,
-    cancellation: &Cancellation,
-    progress: &Progress,
+    shard: u32,
+    resources: &MergeResources,
 ) -> Result<MergeReceipt> {
     let began = Clock::start();
-    let trained = training::load(context, receipts.trained()?, storages)?;
-    let runs = open_runs(receipts, &trained, storages)?;
-    let encoded: u64 = receipts.shards.iter().map(|shard| shard.rows).sum();
-    refuse_changed_input(context, encoded)?;
-    info!("merging {encoded} rows in {} runs", runs.sections.len());
-
-    let mut sizes = runs.total_sizes()?;
-    let policy = context.spec.duplicate_ids;
-    let duplicates = if policy == DuplicateIds::Allow {
-        Duplicates::default()
-    } else {
-        find_duplicates(runs.all_ids()?, policy, cancellation)?
-    };
-    if !duplicates.is_empty() {
-        runs.keep_first(&duplicates, &mut sizes, cancellation)?;
+    let shard = if context.spec.shards > 1 { shard } else { 0 };
+    if u64::from(shard) >= context.spec.shards {
+        return Err(BuildError::invalid(format!("shard {shard} does not exist; shards={}", context.spec.shards)));
     }
-    let rows: u64 = sizes.iter().sum();
+    let trained = training::load(context, receipts.trained()?, resources.storages)?;
+    let layout = trained.run_layout(context);
+    for receipt in &receipts.shards {
+        if receipt.fingerprint != layout.fingerprint {
+            let message =
+                format!("the shard of partition {} was encoded with another trained state", receipt.partition);
+            return Err(BuildError::new(ErrorKind::FingerprintMismatch, message));
+        }
+    }
+    refuse_changed_input(context, receipts.shards.iter().map(|shard| shard.rows).sum())?;
+    let files = receipts.shards.iter().flat_map(|receipt| &receipt.runs).filter(|run| run.shard == shard);
+    let runs = Runs::open(layout, files, resources.storages)?;
+    let encoded: u64 = runs.rows().sum();
+    info!("merging {encoded} rows in {} runs", runs.count());
 
-    let template = IndexTemplate::new(&trained.bytes, &context.family()?, rows)?;
+    let plan = context.family()?.merge_plan();
+    let code_size = runs.layout.code_size;
     let uri = context.attempt_file("index");
-    let mut output = HashedWriter::new(storages.resolve(&uri)?.create(&uri, CreateMode::New)?);
-    match template {
-        IndexTemplate::ByLists { before } => {
-            output.write(&before)?;
-            output.write(&list_block_header(runs.layout.nlist, runs.layout.code_size, &sizes))?;
-            runs.write_lists(&mut output, duplicates, cancellation, progress)?;
-        }
-        IndexTemplate::ByPosition { before, code_units, between } => {
-            output.write(&before)?;
-            output.write(&code_units.to_le_bytes())?;
-            runs.write_sequence(&mut output, &between, rows, duplicates, cancellation, progress)?;
-        }
+    let family = context.family()?;
+    let make_pieces = |rows| index_pieces(&trained.bytes, &family, rows);
+    let merged = merge_runs(&runs, context.spec.duplicate_ids, make_pieces, &uri, resources)?;
+    Ok(MergeReceipt {
+        uri,
+        bytes: merged.bytes,
+        crc32c: format!("{:08x}", merged.crc32c),
+        rows: merged.rows,
+        dropped_rows: encoded - merged.rows,
+        duplicates: merged.duplicates,
+        fingerprint: trained.fingerprint,
+        shard,
+        clock: Clock::stop(began),
+    })
+}
+
+/// Merges `runs` into the file `uri` of the pieces that `make_pieces` gives for the number of rows.
+pub(crate) fn merge_runs(
+    runs: &Runs,
+    policy: DuplicateIds,
+    make_pieces: impl Fn(u64) -> Result<Vec<FilePiece>>,
+    uri: &str,
+    resources: &MergeResources,
+) -> Result<MergedFile> {
+    let merged = merge_checked(runs, policy, make_pieces, uri, resources);
+    merged.map_err(|error| runs.name_damaged(error, resources.cancellation))
+}
+
+fn merge_checked(
+    runs: &Runs,
+    policy: DuplicateIds,
+    make_pieces: impl Fn(u64) -> Result<Vec<FilePiece>>,
+    uri: &str,
+    resources: &MergeResources,
+) -> Result<MergedFile> {
+    let MergeResources { storages, workers, cancellation, progress, block_bytes } = *resources;
+    let sizes = runs.list_sizes(cancellation)?;
+    let (duplicates, mut repeats) = find_duplicates(runs, policy, workers, cancellation)?;
+    let mut without_repeats = None;
+    if !repeats.is_empty() {
+        let kept = without_repeats.insert(sizes.clone());
+        repeats.find_lists(runs, kept, cancellation)?;
     }
+    let kept = without_repeats.as_deref().unwrap_or(&sizes);
+    let rows: u64 = kept.iter().sum();
+
+    let pieces = make_pieces(rows)?;
+    let goes_by_place = pieces.iter().any(|piece| matches!(piece, FilePiece::Lists { labels: Labels::Positions, .. }));
+    let labels = if !goes_by_place {
+        LabelSource::Ids
+    } else if runs.layout.nlist == 1 {
+        LabelSource::PlacesInList
+    } else if runs.layout.positions {
+        let directory = uri.rsplit_once('/').map_or("", |(directory, _)| directory);
+        LabelSource::Places(PlaceTable::build(runs, &sizes, &repeats, directory, storages, workers, cancellation)?)
+    } else {
+        return Err(BuildError::new(ErrorKind::Internal, "runs without list numbers cannot be labelled by position"));
+    };
+    let ties = (runs.layout.second_code_size > 0).then(Ties::default);
+    let merge = RowMerge { runs, sizes: &sizes, kept, repeats: &repeats, ties, labels, cancellation, progress };
+
+    let length = file_bytes(&pieces, &runs.layout, kept);
+    let output = Output::create(uri, length, storages, workers, cancellation, progress)?;
+    assemble(&pieces, &merge, &output, block_bytes)?;
     let (bytes, crc32c) = output.finish()?;
-    progress.add_bytes(bytes);
-    let fingerprint = trained.fingerprint;
-    Ok(MergeReceipt { uri, bytes, crc32c, rows, dropped_rows: encoded - rows, fingerprint, clock: Clock::stop(began) })
+    Ok(MergedFile { bytes, crc32c, rows, duplicates })
 }
 
 /// The sample stage counted the rows; an input that changed since then would give an index of neither state.
@@ -78,217 +178,5 @@ fn refuse_changed_input(context: &BuildContext, encoded: u64) -> Result<()> {
             format!("the input changed during the build: {counted} rows when sampling, {encoded} when encoding"),
         )),
         _ => Ok(()),
-    }
-}
-
-fn open_runs(receipts: &Receipts, trained: &TrainedState, storages: &Storages) -> Result<Runs> {
-    let layout = trained.run_layout();
-    for shard in &receipts.shards {
-        if shard.fingerprint != layout.fingerprint {
-            let message = format!("the shard of partition {} was encoded with another trained state", shard.partition);
-            return Err(BuildError::new(ErrorKind::FingerprintMismatch, message));
-        }
-    }
-    let files = receipts.shards.iter().flat_map(|shard| &shard.runs);
-    let sections = files.map(|run| RunReader::open(run, &layout, storages)).collect::<Result<Vec<_>>>()?;
-    Ok(Runs { layout, sections })
-}
-
-/// A section's share of the buffers: the sizes, the codes and two passes over the ids are read at the same time.
-fn buffer_bytes(runs: usize) -> usize {
-    const SECTIONS: usize = 4;
-    (BUFFER_BYTES / SECTIONS / runs.max(1)).clamp(16 << 10, 4 << 20)
-}
-
-struct Runs {
-    layout: RunLayout,
-    sections: Vec<RunReader>,
-}
-
-impl Runs {
-    /// One reader per run for `section`.
-    fn readers(&self, section: Section) -> Vec<SectionReader> {
-        let buffer = buffer_bytes(self.sections.len());
-        self.sections.iter().map(|run| run.section(section, buffer)).collect()
-    }
-
-    /// All ids of all runs, ascending.
-    fn all_ids(&self) -> Result<IdMerge> {
-        let mut ids = IdMerge::new(self.readers(Section::SortedIds));
-        let rows: Vec<u64> = self.sections.iter().map(RunReader::rows).collect();
-        ids.begin_list(&rows)?;
-        Ok(ids)
-    }
-
-    fn total_sizes(&self) -> Result<Vec<u64>> {
-        let mut total = vec![0; to_usize(self.layout.nlist)?];
-        for mut sizes in self.sections.iter().map(|run| run.section(Section::ListSizes, 1 << 20)) {
-            for total in &mut total {
-                *total += sizes.take_size()?;
-            }
-        }
-        Ok(total)
-    }
-
-    /// Takes the rows that repeat an id out of `sizes`.
-    fn keep_first(&self, duplicates: &Duplicates, sizes: &mut [u64], cancellation: &Cancellation) -> Result<()> {
-        let mut duplicates = duplicates.clone();
-        let mut list_sizes = self.readers(Section::ListSizes);
-        let mut ids = IdMerge::new(self.readers(Section::Ids));
-        for size in sizes {
-            ids.begin_list(&next_sizes(&mut list_sizes)?)?;
-            while let Some(id) = ids.next()? {
-                cancellation.check()?;
-                if !duplicates.keep(id) {
-                    *size -= 1;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The codes and then the ids of each list.
-    fn write_lists(
-        &self,
-        output: &mut HashedWriter,
-        mut duplicates: Duplicates,
-        cancellation: &Cancellation,
-        progress: &Progress,
-    ) -> Result<()> {
-        let mut list_sizes = self.readers(Section::ListSizes);
-        let code_size = to_usize(self.layout.code_size)?;
-        let mut codes = CodeMerge::new(self.readers(Section::Ids), self.readers(Section::Codes), code_size);
-        let mut ids = IdMerge::new(self.readers(Section::Ids));
-        // The ids are merged a second time, for they follow the codes; what is kept of them must be the same.
-        let mut duplicates_of_ids = duplicates.clone();
-        for _ in 0..self.layout.nlist {
-            cancellation.check()?;
-            let sizes = next_sizes(&mut list_sizes)?;
-            write_codes(&mut codes, &sizes, output, &mut duplicates, cancellation, progress)?;
-            write_ids(&mut ids, &sizes, output, &mut duplicates_of_ids, cancellation)?;
-        }
-        Ok(())
-    }
-
-    /// All codes, what stands between, and the ids of the id map.
-    fn write_sequence(
-        &self,
-        output: &mut HashedWriter,
-        between: &[u8],
-        rows: u64,
-        mut duplicates: Duplicates,
-        cancellation: &Cancellation,
-        progress: &Progress,
-    ) -> Result<()> {
-        let sizes = next_sizes(&mut self.readers(Section::ListSizes))?;
-        let code_size = to_usize(self.layout.code_size)?;
-        let mut codes = CodeMerge::new(self.readers(Section::Ids), self.readers(Section::Codes), code_size);
-        let mut duplicates_of_ids = duplicates.clone();
-        write_codes(&mut codes, &sizes, output, &mut duplicates, cancellation, progress)?;
-        output.write(between)?;
-        output.write(&rows.to_le_bytes())?;
-        let mut ids = IdMerge::new(self.readers(Section::Ids));
-        write_ids(&mut ids, &sizes, output, &mut duplicates_of_ids, cancellation)
-    }
-}
-
-/// Rows between two looks at the cancellation flag.
-const ROWS_PER_CHECK: u64 = 1 << 16;
-
-fn write_codes(
-    codes: &mut CodeMerge,
-    sizes: &[u64],
-    output: &mut HashedWriter,
-    duplicates: &mut Duplicates,
-    cancellation: &Cancellation,
-    progress: &Progress,
-) -> Result<()> {
-    codes.begin_list(sizes)?;
-    let mut rows = 0_u64;
-    while let Some((id, code)) = codes.next()? {
-        if duplicates.keep(id) {
-            output.write(code)?;
-        }
-        rows += 1;
-        if rows.is_multiple_of(ROWS_PER_CHECK) {
-            cancellation.check()?;
-            progress.add_rows(ROWS_PER_CHECK);
-        }
-    }
-    progress.add_rows(rows % ROWS_PER_CHECK);
-    Ok(())
-}
-
-fn write_ids(
-    ids: &mut IdMerge,
-    sizes: &[u64],
-    output: &mut HashedWriter,
-    duplicates: &mut Duplicates,
-    cancellation: &Cancellation,
-) -> Result<()> {
-    ids.begin_list(sizes)?;
-    let mut rows = 0_u64;
-    while let Some(id) = ids.next()? {
-        if duplicates.keep(id) {
-            output.write(&id.to_le_bytes())?;
-        }
-        rows += 1;
-        if rows.is_multiple_of(ROWS_PER_CHECK) {
-            cancellation.check()?;
-        }
-    }
-    Ok(())
-}
-
-fn next_sizes(readers: &mut [SectionReader]) -> Result<Vec<u64>> {
-    readers.iter_mut().map(SectionReader::take_size).collect()
-}
-
-/// The output file, written in large pieces and hashed on the way.
-struct HashedWriter {
-    file: Box<dyn SequentialWrite>,
-    crc32c: u32,
-    buffer: Vec<u8>,
-}
-
-impl HashedWriter {
-    const WRITE_BYTES: usize = 4 << 20;
-
-    fn new(file: Box<dyn SequentialWrite>) -> Self {
-        Self { file, crc32c: 0, buffer: Vec::with_capacity(Self::WRITE_BYTES) }
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        for piece in bytes.chunks(Self::WRITE_BYTES) {
-            if self.buffer.len() + piece.len() > Self::WRITE_BYTES {
-                self.flush()?;
-            }
-            self.buffer.extend_from_slice(piece);
-        }
-        Ok(())
-    }
-
-    fn flush(&mut self) -> Result<()> {
-        self.crc32c = crc32c::crc32c_append(self.crc32c, &self.buffer);
-        self.file.write_all(&self.buffer)?;
-        self.buffer.clear();
-        Ok(())
-    }
-
-    fn finish(mut self) -> Result<(u64, String)> {
-        self.flush()?;
-        Ok((self.file.finish()?, format!("{:08x}", self.crc32c)))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_buffers_of_many_runs_share_a_fixed_budget() {
-        for runs in [1, 2, 64, 512, 1024] {
-            assert!(4 * runs * buffer_bytes(runs) <= BUFFER_BYTES, "{runs} runs");
-        }
     }
 }

@@ -64,6 +64,8 @@ pub(crate) struct ShardReceipt {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RunFile {
     pub(crate) uri: String,
+    /// The part of the output that its rows belong to.
+    pub(crate) shard: u32,
     pub(crate) rows: u64,
     pub(crate) bytes: u64,
     pub(crate) crc32c: SectionChecksums,
@@ -76,6 +78,8 @@ pub(crate) struct SectionChecksums {
     pub(crate) ids: u32,
     pub(crate) codes: u32,
     pub(crate) sorted_ids: u32,
+    pub(crate) list_numbers: u32,
+    pub(crate) second_codes: u32,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -88,8 +92,21 @@ pub(crate) struct MergeReceipt {
     pub(crate) rows: u64,
     /// Rows that `duplicateIds=keepFirst` left out.
     pub(crate) dropped_rows: u64,
+    pub(crate) duplicates: DuplicateRows,
     pub(crate) fingerprint: String,
+    /// The part of the output that this index is.
+    pub(crate) shard: u32,
     pub(crate) clock: Clock,
+}
+
+/// Rows whose id another row has too, whatever became of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct DuplicateRows {
+    /// All rows of a repeated id but one.
+    pub(crate) rows: u64,
+    /// The smallest repeated ids.
+    pub(crate) first_ids: Vec<i64>,
 }
 
 /// When a task began and ended, in milliseconds since 1970.

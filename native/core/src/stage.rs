@@ -12,7 +12,7 @@ use crate::cancellation::Cancellation;
 use crate::error::{BuildError, ErrorKind, Result};
 use crate::extension::refuse_bad_rows;
 use crate::ledger::BadRow;
-use crate::merge::merge;
+use crate::merge::{MergeResources, merge};
 use crate::numbers::{to_u64, to_usize};
 use crate::receipts::{Receipt, Receipts, to_json};
 use crate::sampler::Sampler;
@@ -67,7 +67,7 @@ pub struct StageRequest {
     /// Receipts of earlier stages: all samples for `Train`, the trained state for `Encode`, the trained state and all
     /// shards for `Merge`.
     pub receipts: Vec<String>,
-    /// The number of the partition, for names and messages.
+    /// The number of the partition, for names and messages; for `Merge`, the shard of the output.
     pub partition: u32,
     /// The task's share of CPUs; the spec's `threads` overrides it.
     pub threads: usize,
@@ -129,6 +129,7 @@ enum Task {
 
 struct SingleTask {
     context: BuildContext,
+    partition: u32,
     receipts: Receipts,
     storages: Storages,
     workers: Workers,
@@ -145,16 +146,15 @@ impl Stage {
         let dimension = to_usize(context.spec.dimension)?;
         let threads = context.spec.threads.map_or(Ok(threads), to_usize)?.max(1);
         let receipts = Receipts::parse(&receipts)?;
-        let workers =
-            Workers::new(if matches!(kind, StageKind::Train | StageKind::Encode) { threads } else { 1 }, kind.name())?;
+        let workers = Workers::new(if kind == StageKind::Sample { 1 } else { threads }, kind.name())?;
         let task = match kind {
             StageKind::Sample => Task::Sample(Box::new(Sampler::open(context, partition, storages)?)),
             StageKind::Encode => {
                 let trained = training::load(&context, receipts.trained()?, &storages)?;
                 Task::Encode(Box::new(ShardBuilder::open(context, partition, trained, workers, storages)?))
             }
-            StageKind::Train => Task::Train(Box::new(SingleTask { context, receipts, storages, workers })),
-            StageKind::Merge => Task::Merge(Box::new(SingleTask { context, receipts, storages, workers })),
+            StageKind::Train => Task::Train(Box::new(SingleTask { context, partition, receipts, storages, workers })),
+            StageKind::Merge => Task::Merge(Box::new(SingleTask { context, partition, receipts, storages, workers })),
         };
         Ok(Self {
             kind,
@@ -219,13 +219,14 @@ impl Stage {
                 Task::Sample(sampler) => Receipt::Sample(sampler.finish(progress)?),
                 Task::Encode(shard) => Receipt::Encode(shard.finish(cancellation, progress)?),
                 Task::Train(task) => {
-                    let SingleTask { context, receipts, storages, workers } = *task;
+                    let SingleTask { context, receipts, storages, workers, .. } = *task;
                     Receipt::Train(train(&context, &receipts, &storages, &workers, cancellation, progress)?)
                 }
                 Task::Merge(task) => {
-                    let SingleTask { context, receipts, storages, .. } = *task;
+                    let SingleTask { context, partition, receipts, storages, workers } = *task;
                     refuse_bad_rows(&context, &receipts)?;
-                    Receipt::Merge(merge(&context, &receipts, &storages, cancellation, progress)?)
+                    let resources = MergeResources::new(&storages, &workers, cancellation, progress);
+                    Receipt::Merge(merge(&context, &receipts, partition, &resources)?)
                 }
                 Task::Ended => return Err(self.closed()),
             })

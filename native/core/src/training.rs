@@ -14,6 +14,7 @@ use crate::quantization::{Encoder, Trainer, encoder_for, trainer_for};
 use crate::receipts::{Clock, Receipts, SampleFile, TrainReceipt, to_json};
 use crate::row_hash::row_hash;
 use crate::run_file::RunLayout;
+use crate::spec::IdMap;
 use crate::stage::Progress;
 use crate::workers::Workers;
 
@@ -27,10 +28,17 @@ pub(crate) struct TrainedState {
 
 impl TrainedState {
     /// The layout of runs that are encoded with this state.
-    pub(crate) fn run_layout(&self) -> RunLayout {
+    pub(crate) fn run_layout(&self, context: &BuildContext) -> RunLayout {
         let shape = self.encoder.shape();
-        let fingerprint = self.fingerprint.clone();
-        RunLayout { fingerprint, nlist: shape.nlist.max(1), code_size: shape.code_size }
+        // An id map around the index and a second code beside it both go by the place of a row in id order.
+        let goes_by_place = context.spec.id_map == IdMap::Always || shape.second_code_size > 0;
+        RunLayout {
+            fingerprint: self.fingerprint.clone(),
+            nlist: shape.nlist.max(1),
+            code_size: shape.code_size,
+            second_code_size: shape.second_code_size,
+            positions: shape.nlist > 1 && goes_by_place,
+        }
     }
 }
 

@@ -11,7 +11,7 @@ type Check = fn(&dyn Storage, &str);
 /// # Panics
 /// At the first promise that is not kept.
 pub fn run(storage: &dyn Storage, root: &str) {
-    let checks: [(&str, Check); 16] = [
+    let checks: [(&str, Check); 19] = [
         ("missing", missing_things_are_told_apart_from_failures),
         ("written", what_was_written_is_read_back),
         ("empty", an_empty_file_is_a_file),
@@ -27,6 +27,9 @@ pub fn run(storage: &dyn Storage, root: &str) {
         ("rename", renaming_replaces),
         ("rename-missing", renaming_what_is_missing_fails),
         ("delete", deleting_is_recursive_and_repeatable),
+        ("sized", a_sized_file_is_the_sum_of_its_parts_in_any_order),
+        ("sized-taken", a_sized_file_keeps_to_the_rules_for_names),
+        ("sized-dropped", a_dropped_sized_file_leaves_nothing),
         ("names", unusual_names_are_taken_literally),
     ];
     for (name, check) in checks {
@@ -211,6 +214,63 @@ fn unusual_names_are_taken_literally(storage: &dyn Storage, root: &str) {
         assert_eq!(read(storage, &renamed), name.as_bytes());
         storage.delete(&renamed).unwrap();
     }
+    assert_eq!(storage.list(root).unwrap(), Vec::<String>::new());
+}
+
+fn a_sized_file_is_the_sum_of_its_parts_in_any_order(storage: &dyn Storage, root: &str) {
+    const LENGTH: u64 = 9_000_017;
+    const PART: usize = 1_500_007;
+    let uri = join(root, "a/file");
+    let Some(file) = storage.create_sized(&uri, LENGTH, CreateMode::New).unwrap() else { return };
+    assert_eq!(storage.stat(&uri).unwrap(), None);
+    let bytes: Vec<u8> = (0..LENGTH).map(|i| (i * i / 7).to_le_bytes()[0]).collect();
+    // The last part is left out: it stays zero.
+    let mut parts: Vec<(usize, &[u8])> = (0..).step_by(PART).zip(bytes.chunks_exact(PART)).collect();
+    parts.reverse();
+    std::thread::scope(|scope| {
+        for thread in 0..3 {
+            let (file, parts) = (&file, &parts);
+            scope.spawn(move || {
+                for (offset, part) in parts.iter().skip(thread).step_by(3) {
+                    file.write_all_at(u64::try_from(*offset).unwrap(), part).unwrap();
+                }
+            });
+        }
+    });
+    let written = bytes.len() / PART * PART;
+    let mut read_back = [0; 1000];
+    file.read_exact_at(65_000, &mut read_back).unwrap();
+    assert_eq!(read_back, bytes[65_000..66_000]);
+    for (offset, length) in [(LENGTH, 1), (LENGTH - 1, 2), (u64::MAX, 1)] {
+        assert!(matches!(file.write_all_at(offset, &vec![1; length]), Err(StorageError::Io { .. })));
+        assert!(matches!(file.read_exact_at(offset, &mut vec![1; length]), Err(StorageError::Io { .. })));
+    }
+    assert_eq!(file.finish().unwrap(), LENGTH);
+    let found = read(storage, &uri);
+    assert!(found[..written] == bytes[..written], "the sized file differs");
+    assert!(found[written..].iter().all(|byte| *byte == 0) && found.len() == bytes.len());
+}
+
+fn a_sized_file_keeps_to_the_rules_for_names(storage: &dyn Storage, root: &str) {
+    let uri = join(root, "file");
+    write(storage, &uri, CreateMode::New, b"first");
+    let Some(file) = storage.create_sized(&uri, 3, CreateMode::Overwrite).unwrap() else { return };
+    file.write_all_at(0, b"new").unwrap();
+    assert_eq!(read(storage, &uri), b"first");
+    assert_eq!(file.finish().unwrap(), 3);
+    assert_eq!(read(storage, &uri), b"new");
+    let refused = storage.create_sized(&uri, 3, CreateMode::New).err();
+    assert!(matches!(&refused, Some(StorageError::AlreadyExists { uri: named }) if *named == uri), "{refused:?}");
+    assert_eq!(storage.create_sized(&join(root, "empty"), 0, CreateMode::New).unwrap().unwrap().finish().unwrap(), 0);
+    assert_eq!(read(storage, &join(root, "empty")), b"");
+}
+
+fn a_dropped_sized_file_leaves_nothing(storage: &dyn Storage, root: &str) {
+    let uri = join(root, "file");
+    let Some(file) = storage.create_sized(&uri, 100_000, CreateMode::New).unwrap() else { return };
+    file.write_all_at(500, &[7; 1000]).unwrap();
+    drop(file);
+    assert_eq!(storage.stat(&uri).unwrap(), None);
     assert_eq!(storage.list(root).unwrap(), Vec::<String>::new());
 }
 

@@ -73,6 +73,12 @@ impl StorageError {
         let message = format!("{asked} bytes at offset {offset} were asked for, the file has {length}");
         Self::Io { operation: "read", uri: uri.to_owned(), message }
     }
+
+    /// A write reaches past the end of a file that was to have `length` bytes.
+    pub fn write_past_end(uri: &str, offset: u64, bytes: usize, length: u64) -> Self {
+        let message = format!("{bytes} bytes at offset {offset} do not fit into a file of {length}");
+        Self::Io { operation: "write", uri: uri.to_owned(), message }
+    }
 }
 
 #[cfg(test)]

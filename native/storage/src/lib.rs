@@ -13,6 +13,7 @@
 pub mod conformance;
 mod error;
 mod local;
+mod local_positional;
 mod memory;
 mod storage;
 mod storages;
@@ -20,5 +21,5 @@ mod storages;
 pub use error::{Result, StorageError};
 pub use local::LocalStorage;
 pub use memory::MemoryStorage;
-pub use storage::{CreateMode, FileStatus, RandomRead, SequentialWrite, Storage};
+pub use storage::{CreateMode, FileStatus, PositionalFile, RandomRead, SequentialWrite, Storage};
 pub use storages::{Storages, join};

@@ -1,11 +1,12 @@
 use std::fs::{self, File, Metadata, Permissions};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
-use crate::{CreateMode, FileStatus, RandomRead, Result, SequentialWrite, Storage, StorageError, join};
+use crate::local_positional::LocalPositionalFile;
+use crate::{CreateMode, FileStatus, PositionalFile, RandomRead, Result, SequentialWrite, Storage, StorageError, join};
 
 const PARTIAL_PREFIX: &str = ".faiss-indexer-";
 const PARTIAL_SUFFIX: &str = ".partial";
@@ -61,32 +62,13 @@ impl Storage for LocalStorage {
     }
 
     fn create(&self, uri: &str, mode: CreateMode) -> Result<Box<dyn SequentialWrite>> {
-        let target = path("create", uri)?;
-        match (metadata("create", uri), mode) {
-            (Ok(_), CreateMode::New) => {
-                return Err(StorageError::AlreadyExists { uri: uri.to_owned() });
-            }
-            (Ok(found), CreateMode::Overwrite) if found.is_dir() => {
-                return Err(StorageError::is_a_directory("create", uri));
-            }
-            (Ok(_), CreateMode::Overwrite) | (Err(StorageError::NotFound { .. }), _) => {}
-            (Err(other), _) => return Err(other),
-        }
-        let partial = make_parent(&target)
-            .and_then(|parent| {
-                tempfile::Builder::new()
-                    .prefix(PARTIAL_PREFIX)
-                    .suffix(PARTIAL_SUFFIX)
-                    .permissions(Permissions::from_mode(0o666))
-                    .tempfile_in(parent)
-            })
-            .map_err(|error| StorageError::from_io("create", uri, &error))?;
-        Ok(Box::new(LocalWriter {
-            partial: BufWriter::with_capacity(WRITE_BUFFER_BYTES, partial),
-            target,
-            mode,
-            uri: uri.to_owned(),
-        }))
+        let partial = PartialFile::create(uri, mode)?;
+        Ok(Box::new(LocalWriter { partial, buffer: Vec::with_capacity(WRITE_BUFFER_BYTES) }))
+    }
+
+    fn create_sized(&self, uri: &str, length: u64, mode: CreateMode) -> Result<Option<Box<dyn PositionalFile>>> {
+        let partial = PartialFile::create(uri, mode)?;
+        Ok(Some(Box::new(LocalPositionalFile::allocate(partial, length)?)))
     }
 
     fn make_directories(&self, uri: &str) -> Result<()> {
@@ -135,26 +117,99 @@ impl RandomRead for LocalReader {
     }
 }
 
-struct LocalWriter {
-    partial: BufWriter<NamedTempFile>,
+/// A file under a hidden name beside its own.
+pub(crate) struct PartialFile {
+    file: NamedTempFile,
     target: PathBuf,
     mode: CreateMode,
     uri: String,
 }
 
-impl SequentialWrite for LocalWriter {
-    fn write_all(&mut self, bytes: &[u8]) -> Result<()> {
-        self.partial.write_all(bytes).map_err(|error| StorageError::from_io("write", &self.uri, &error))
+impl PartialFile {
+    fn create(uri: &str, mode: CreateMode) -> Result<Self> {
+        let target = path("create", uri)?;
+        match (metadata("create", uri), mode) {
+            (Ok(_), CreateMode::New) => {
+                return Err(StorageError::AlreadyExists { uri: uri.to_owned() });
+            }
+            (Ok(found), CreateMode::Overwrite) if found.is_dir() => {
+                return Err(StorageError::is_a_directory("create", uri));
+            }
+            (Ok(_), CreateMode::Overwrite) | (Err(StorageError::NotFound { .. }), _) => {}
+            (Err(other), _) => return Err(other),
+        }
+        let file = make_parent(&target)
+            .and_then(|parent| {
+                tempfile::Builder::new()
+                    .prefix(PARTIAL_PREFIX)
+                    .suffix(PARTIAL_SUFFIX)
+                    .permissions(Permissions::from_mode(0o666))
+                    .tempfile_in(parent)
+            })
+            .map_err(|error| StorageError::from_io("create", uri, &error))?;
+        Ok(Self { file, target, mode, uri: uri.to_owned() })
     }
 
-    fn finish(self: Box<Self>) -> Result<u64> {
-        let Self { partial, target, mode, uri } = *self;
-        publish(partial, &target, mode).map_err(|error| StorageError::from_io("finish", &uri, &error))
+    pub(crate) fn file(&self) -> &File {
+        self.file.as_file()
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.file.path()
+    }
+
+    pub(crate) fn uri(&self) -> &str {
+        &self.uri
+    }
+
+    pub(crate) fn failed(&self, operation: &'static str, error: &io::Error) -> StorageError {
+        StorageError::from_io(operation, &self.uri, error)
+    }
+
+    fn write_all(&self, bytes: &[u8]) -> Result<()> {
+        let mut file = self.file();
+        file.write_all(bytes).map_err(|error| self.failed("write", &error))
+    }
+
+    /// Gives the file, once all of it is on disk, its name.
+    pub(crate) fn publish(self) -> Result<u64> {
+        let Self { file, target, mode, uri } = self;
+        publish(file, &target, mode).map_err(|error| StorageError::from_io("finish", &uri, &error))
     }
 }
 
-fn publish(partial: BufWriter<NamedTempFile>, target: &Path, mode: CreateMode) -> io::Result<u64> {
-    let partial = partial.into_inner().map_err(io::IntoInnerError::into_error)?;
+struct LocalWriter {
+    partial: PartialFile,
+    buffer: Vec<u8>,
+}
+
+impl LocalWriter {
+    fn flush(&mut self) -> Result<()> {
+        let written = self.partial.write_all(&self.buffer);
+        self.buffer.clear();
+        written
+    }
+}
+
+impl SequentialWrite for LocalWriter {
+    fn write_all(&mut self, bytes: &[u8]) -> Result<()> {
+        if self.buffer.len() + bytes.len() > WRITE_BUFFER_BYTES {
+            self.flush()?;
+        }
+        if bytes.len() >= WRITE_BUFFER_BYTES {
+            return self.partial.write_all(bytes);
+        }
+        self.buffer.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<u64> {
+        self.flush()?;
+        self.partial.publish()
+    }
+}
+
+fn publish(partial: NamedTempFile, target: &Path, mode: CreateMode) -> io::Result<u64> {
     partial.as_file().sync_all()?;
     let length = partial.as_file().metadata()?.len();
     match mode {

@@ -20,6 +20,13 @@ pub trait Storage: Send + Sync + Debug {
     /// the name is `AlreadyExists`, here or at the latest in [`SequentialWrite::finish`].
     fn create(&self, uri: &str, mode: CreateMode) -> Result<Box<dyn SequentialWrite>>;
 
+    /// Starts a file of `length` bytes whose parts may be written in any order and by several threads, or returns
+    /// `None` where files are only appended to. A storage that returns a file serves its reads on any thread too.
+    /// Names and directories are treated as in [`create`](Self::create).
+    fn create_sized(&self, _uri: &str, _length: u64, _mode: CreateMode) -> Result<Option<Box<dyn PositionalFile>>> {
+        Ok(None)
+    }
+
     /// Makes a directory and those above it; one that exists is fine.
     fn make_directories(&self, uri: &str) -> Result<()>;
 
@@ -32,7 +39,7 @@ pub trait Storage: Send + Sync + Debug {
 }
 
 /// An open file, readable at any offset.
-pub trait RandomRead: Send {
+pub trait RandomRead: Send + Sync {
     /// Length of the file in bytes when it was opened.
     fn length(&self) -> u64;
 
@@ -45,6 +52,19 @@ pub trait RandomRead: Send {
 pub trait SequentialWrite: Send {
     /// Appends all of `bytes`. After an error the file can only be dropped.
     fn write_all(&mut self, bytes: &[u8]) -> Result<()>;
+
+    /// Makes the file complete, durable and visible under its name; returns its length in bytes.
+    fn finish(self: Box<Self>) -> Result<u64>;
+}
+
+/// A file of a fixed length being written in any order. Bytes that nothing was written to are zero. Dropped without
+/// [`finish`](Self::finish) it leaves nothing under its name, or what was there before.
+pub trait PositionalFile: Send + Sync {
+    /// Writes all of `bytes` from `offset` on. A range that reaches past the end of the file is an error.
+    fn write_all_at(&self, offset: u64, bytes: &[u8]) -> Result<()>;
+
+    /// Fills `buffer` with what was written from `offset` on.
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()>;
 
     /// Makes the file complete, durable and visible under its name; returns its length in bytes.
     fn finish(self: Box<Self>) -> Result<u64>;

@@ -1,0 +1,161 @@
+//! The file that a merge fills: in any order and by all threads where the storage can, else from front to back.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use faiss_indexer_storage::{CreateMode, PositionalFile, SequentialWrite, Storages};
+
+use crate::cancellation::Cancellation;
+use crate::checksum::RangesChecksum;
+use crate::error::{BuildError, ErrorKind, Result};
+use crate::numbers::to_u64;
+use crate::stage::Progress;
+use crate::workers::Workers;
+
+/// Bytes of the output and where they belong.
+pub(crate) type Written = (u64, Vec<u8>);
+
+pub(crate) struct Output<'a> {
+    sink: Sink,
+    checksum: RangesChecksum,
+    length: u64,
+    workers: &'a Workers,
+    cancellation: &'a Cancellation,
+    progress: &'a Progress,
+}
+
+enum Sink {
+    Positional(Box<dyn PositionalFile>),
+    Appending(Mutex<Appending>),
+}
+
+struct Appending {
+    file: Box<dyn SequentialWrite>,
+    position: u64,
+}
+
+impl<'a> Output<'a> {
+    /// Starts a file of `length` bytes.
+    pub(crate) fn create(
+        uri: &str,
+        length: u64,
+        storages: &Storages,
+        workers: &'a Workers,
+        cancellation: &'a Cancellation,
+        progress: &'a Progress,
+    ) -> Result<Self> {
+        let storage = storages.resolve(uri)?;
+        let sink = match storage.create_sized(uri, length, CreateMode::New)? {
+            Some(file) => Sink::Positional(file),
+            None => Sink::Appending(Mutex::new(Appending { file: storage.create(uri, CreateMode::New)?, position: 0 })),
+        };
+        Ok(Self { sink, checksum: RangesChecksum::new(length), length, workers, cancellation, progress })
+    }
+
+    pub(crate) fn write(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        match &self.sink {
+            Sink::Positional(file) => file.write_all_at(offset, bytes)?,
+            Sink::Appending(appending) => {
+                let mut appending = appending.lock().unwrap_or_else(PoisonError::into_inner);
+                if appending.position != offset {
+                    let message = format!("byte {offset} was to be written at {}", appending.position);
+                    return Err(BuildError::new(ErrorKind::Internal, message));
+                }
+                appending.file.write_all(bytes)?;
+                appending.position += to_u64(bytes.len());
+            }
+        }
+        self.checksum.add(offset, bytes);
+        self.progress.add_bytes(to_u64(bytes.len()));
+        Ok(())
+    }
+
+    /// Makes the file visible; returns its length and its CRC-32C.
+    pub(crate) fn finish(self) -> Result<(u64, u32)> {
+        let Some(checksum) = self.checksum.finished() else {
+            return Err(BuildError::new(ErrorKind::Internal, "not every byte of the index was written"));
+        };
+        let bytes = match self.sink {
+            Sink::Positional(file) => file.finish()?,
+            Sink::Appending(appending) => {
+                appending.into_inner().unwrap_or_else(PoisonError::into_inner).file.finish()?
+            }
+        };
+        if bytes != self.length {
+            return Err(BuildError::new(ErrorKind::Internal, format!("{bytes} bytes instead of {}", self.length)));
+        }
+        Ok((bytes, checksum))
+    }
+
+    /// Takes blocks from `plan` until there are no more, fills each by `read`, and writes what `merge` makes of it.
+    /// Blocks come in the order of the file; `plan` runs on one thread at a time. Where the file is only appended to,
+    /// planning and reading stay on the calling thread, for not every storage serves others.
+    pub(crate) fn fill<B: Send>(
+        &self,
+        mut plan: impl FnMut() -> Result<Option<B>> + Send,
+        read: impl Fn(&mut B) -> Result<()> + Sync + Send,
+        merge: impl Fn(B) -> Result<Vec<Written>> + Sync + Send,
+    ) -> Result<()> {
+        let threads = concurrent_blocks(self.workers);
+        if let Sink::Appending(_) = self.sink {
+            loop {
+                let mut blocks = Vec::with_capacity(threads);
+                while blocks.len() < threads {
+                    self.cancellation.check()?;
+                    let Some(mut block) = plan()? else { break };
+                    read(&mut block)?;
+                    blocks.push(block);
+                }
+                if blocks.is_empty() {
+                    return Ok(());
+                }
+                let mut merged: Vec<Vec<Written>> = blocks.iter().map(|_| Vec::new()).collect();
+                let work = blocks.into_iter().zip(&mut merged).collect();
+                self.workers.each(work, |(block, merged)| {
+                    *merged = merge(block)?;
+                    Ok(())
+                })?;
+                for (offset, bytes) in merged.into_iter().flatten() {
+                    self.write(offset, &bytes)?;
+                }
+            }
+        }
+        let plan = Mutex::new(plan);
+        let failed = AtomicBool::new(false);
+        self.workers.each((0..threads).collect(), |_| {
+            let work = || {
+                while !failed.load(Ordering::Relaxed) {
+                    self.cancellation.check()?;
+                    let planned = (plan.lock().unwrap_or_else(PoisonError::into_inner))()?;
+                    let Some(mut block) = planned else { break };
+                    read(&mut block)?;
+                    for (offset, bytes) in merge(block)? {
+                        self.write(offset, &bytes)?;
+                    }
+                }
+                Ok(())
+            };
+            let result = work();
+            if result.is_err() {
+                failed.store(true, Ordering::Relaxed);
+            }
+            result
+        })
+    }
+}
+
+/// Memory of all blocks that are in work at one time, in their three forms: read, being ordered, merged.
+const BLOCKS_BYTES: usize = 96 << 20;
+
+/// Blocks in work at one time. More threads than this would make blocks so small that reads get slow.
+pub(crate) fn concurrent_blocks(workers: &Workers) -> usize {
+    workers.count().min(32)
+}
+
+/// The size of a block for that many workers.
+pub(crate) fn block_bytes(workers: &Workers) -> usize {
+    (BLOCKS_BYTES / 3 / concurrent_blocks(workers)).min(8 << 20)
+}

@@ -1,0 +1,379 @@
+//! One sequence of all rows of a list, or of the index, in id order: their codes, or their ids.
+
+use crate::error::{BuildError, ErrorKind, Result};
+use crate::index_layout::RowPacking;
+use crate::merge::group_codes::GroupCodes;
+use crate::merge::id_order::IdOrder;
+use crate::merge::id_rounds::{IdRounds, Round};
+use crate::merge::output::{Output, Written};
+use crate::merge::row_merge::{RowMerge, code_at};
+use crate::merge::runs::{Piece, finish, read_pieces, segments, skip};
+use crate::numbers::{to_u64, to_usize};
+use crate::run_file::Section;
+use crate::run_reader::SectionPass;
+
+/// What a sequence holds of its rows.
+#[derive(Clone, Copy)]
+pub(crate) enum Content<'a> {
+    /// The first codes of the rows of one list.
+    Codes { list: u32, packing: Option<&'a dyn RowPacking> },
+    /// The ids of the rows of one list, or of all.
+    Ids { list: Option<u32> },
+    /// The second codes of all rows.
+    SecondCodes { packing: Option<&'a dyn RowPacking> },
+}
+
+impl<'a> Content<'a> {
+    fn list(&self) -> Option<u32> {
+        match self {
+            Self::Codes { list, .. } => Some(*list),
+            Self::Ids { list } => *list,
+            Self::SecondCodes { .. } => None,
+        }
+    }
+
+    fn packing(&self) -> Option<&'a dyn RowPacking> {
+        match self {
+            Self::Codes { packing, .. } | Self::SecondCodes { packing } => *packing,
+            Self::Ids { .. } => None,
+        }
+    }
+}
+
+/// Passes over the sections that sequences read. A section is read once by all sequences that share them.
+pub(crate) struct SequencePasses<'a> {
+    pub(crate) ids: &'a [SectionPass<'a>],
+    /// First or second codes; unused for ids.
+    pub(crate) codes: &'a [SectionPass<'a>],
+    /// Of the sorted ids; only for second codes of an index with lists.
+    pub(crate) lists: Option<&'a [SectionPass<'a>]>,
+}
+
+/// Rows of one range of ids.
+struct SequenceBlock {
+    ids: Vec<i64>,
+    pieces: Vec<Piece>,
+    /// Kept rows before this block, and in it.
+    rank: u64,
+    kept: usize,
+    codes: Vec<u8>,
+    lists: Vec<u8>,
+    /// Rows that are merged already.
+    ready: Option<Vec<u8>>,
+}
+
+/// Writes the rows `ranges` of each run at `offset`.
+pub(crate) fn write_sequence(
+    merge: &RowMerge,
+    output: &Output,
+    passes: &SequencePasses,
+    ranges: impl Iterator<Item = (u64, u64)>,
+    content: Content,
+    offset: u64,
+    block_bytes: usize,
+) -> Result<()> {
+    let item_bytes = match content {
+        Content::Codes { .. } => to_usize(merge.runs.layout.code_size)?,
+        Content::Ids { .. } => 8,
+        Content::SecondCodes { .. } => to_usize(merge.runs.layout.second_code_size)?,
+    };
+    let block_rows = (block_bytes / (item_bytes + 8)).max(1);
+    let mut planner = SequencePlanner {
+        merge,
+        passes,
+        rounds: IdRounds::new(passes.ids, ranges),
+        content,
+        item_bytes,
+        block_rows,
+        rank: 0,
+        group: None,
+    };
+    let read = |block: &mut SequenceBlock| block.read(passes, &content, item_bytes);
+    let rows_done = |block: &SequenceBlock| match content {
+        Content::Codes { .. } => merge.progress.add_rows(block.pieces.iter().map(|piece| piece.rows).sum()),
+        _ => {}
+    };
+    let Some(packing) = content.packing() else {
+        return output.fill(
+            || planner.next(),
+            read,
+            |block: SequenceBlock| {
+                rows_done(&block);
+                let at = offset + block.rank * to_u64(item_bytes);
+                Ok(vec![(at, block.merge(merge, &content, item_bytes)?)])
+            },
+        );
+    };
+    // Blocks of packed codes do not end where blocks of ids do, so the rows left over wait for the next.
+    let mut left_over = Vec::new();
+    let mut written = 0;
+    let mut ended = false;
+    output.fill(
+        || {
+            if ended {
+                return Ok(None);
+            }
+            match planner.next()? {
+                Some(mut block) => {
+                    read(&mut block)?;
+                    rows_done(&block);
+                    left_over.extend(block.merge(merge, &content, item_bytes)?);
+                }
+                None => ended = true,
+            }
+            let packed = pack_whole_blocks(packing, &mut left_over, item_bytes, ended)?;
+            let at = offset + written;
+            written += to_u64(packed.len());
+            Ok(Some((at, packed)))
+        },
+        |_| Ok(()),
+        |ready: Written| Ok(vec![ready]),
+    )
+}
+
+fn pack_whole_blocks(
+    packing: &dyn RowPacking,
+    codes: &mut Vec<u8>,
+    item_bytes: usize,
+    with_rest: bool,
+) -> Result<Vec<u8>> {
+    let rows_per_block = to_usize(packing.rows_per_block())?;
+    let rows = codes.len() / item_bytes.max(1);
+    let packed_rows = if with_rest { rows } else { rows / rows_per_block * rows_per_block };
+    let mut packed = vec![0; packed_rows.div_ceil(rows_per_block) * to_usize(packing.block_bytes())?];
+    packing.pack(&codes[..packed_rows * item_bytes], packed_rows, &mut packed)?;
+    codes.drain(..packed_rows * item_bytes);
+    Ok(packed)
+}
+
+struct SequencePlanner<'a> {
+    merge: &'a RowMerge<'a>,
+    passes: &'a SequencePasses<'a>,
+    rounds: IdRounds<'a>,
+    content: Content<'a>,
+    item_bytes: usize,
+    block_rows: usize,
+    rank: u64,
+    group: Option<GroupRows<'a>>,
+}
+
+/// What is left of an id with very many rows.
+enum GroupRows<'a> {
+    Ids { id: i64, rows: u64 },
+    Codes(GroupCodes<'a>),
+}
+
+impl<'a> SequencePlanner<'a> {
+    fn next(&mut self) -> Result<Option<SequenceBlock>> {
+        loop {
+            self.merge.cancellation.check()?;
+            if let Some(group) = &mut self.group {
+                let bytes = group.next(self.block_rows)?;
+                if !bytes.is_empty() {
+                    let rank = self.rank;
+                    self.rank += to_u64(bytes.len() / self.item_bytes);
+                    return Ok(Some(SequenceBlock { ready: Some(bytes), ..self.block(Vec::new(), Vec::new(), rank) }));
+                }
+                self.group = None;
+            }
+            match self.rounds.next(self.block_rows)? {
+                None => return Ok(None),
+                Some(Round::Rows { ids, pieces }) => {
+                    let rank = self.rank;
+                    let block = self.block(ids, pieces, rank);
+                    self.rank += to_u64(block.kept);
+                    return Ok(Some(block));
+                }
+                Some(Round::Group { id, pieces }) => {
+                    if let Some(block) = self.begin_group(id, pieces)? {
+                        return Ok(Some(block));
+                    }
+                }
+            }
+        }
+    }
+
+    fn block(&self, ids: Vec<i64>, pieces: Vec<Piece>, rank: u64) -> SequenceBlock {
+        let kept = self.merge.repeats.kept(&ids, self.content.list());
+        SequenceBlock { ids, pieces, rank, kept, codes: Vec::new(), lists: Vec::new(), ready: None }
+    }
+
+    fn begin_group(&mut self, id: i64, pieces: Vec<Piece>) -> Result<Option<SequenceBlock>> {
+        if !self.merge.repeats.is_empty() {
+            return self.first_of_group(id, pieces).map(Some);
+        }
+        let rows = pieces.iter().map(|piece| piece.rows).sum();
+        match self.content {
+            Content::Ids { .. } => self.group = Some(GroupRows::Ids { id, rows }),
+            Content::Codes { list, .. } => {
+                self.merge.progress.add_rows(rows);
+                let (merge, codes) = (self.merge, self.passes.codes);
+                self.group = Some(GroupRows::Codes(GroupCodes::new(merge, codes, list, id, pieces, self.item_bytes)));
+            }
+            Content::SecondCodes { .. } => {
+                let message = format!(
+                    "id {id} has {rows} rows, more than can be ordered by two codes; duplicateIds=keepFirst keeps one"
+                );
+                return Err(BuildError::new(ErrorKind::DuplicateIds, message));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The first row of a run is the first in the order of the codes, so one row of each run is enough.
+    fn first_of_group(&mut self, id: i64, pieces: Vec<Piece>) -> Result<SequenceBlock> {
+        let firsts: Vec<Piece> = pieces.iter().map(|piece| Piece { rows: 1, ..*piece }).collect();
+        for piece in pieces {
+            let rest = Piece { first: piece.first + 1, rows: piece.rows - 1, ..piece };
+            if !matches!(self.content, Content::Ids { .. }) {
+                skip(&self.passes.codes[piece.run], rest, self.item_bytes)?;
+            }
+            if let (Content::SecondCodes { .. }, Some(lists)) = (self.content, self.passes.lists) {
+                skip(&lists[piece.run], rest, 4)?;
+            }
+        }
+        let rank = self.rank;
+        let block = self.block(vec![id; firsts.len()], firsts, rank);
+        self.rank += to_u64(block.kept);
+        Ok(block)
+    }
+}
+
+impl GroupRows<'_> {
+    fn next(&mut self, most_rows: usize) -> Result<Vec<u8>> {
+        match self {
+            Self::Codes(codes) => codes.next(most_rows),
+            Self::Ids { id, rows } => {
+                let some = to_u64(most_rows).min(*rows);
+                *rows -= some;
+                Ok(id.to_le_bytes().repeat(to_usize(some)?))
+            }
+        }
+    }
+}
+
+impl SequenceBlock {
+    fn read(&mut self, passes: &SequencePasses, content: &Content, item_bytes: usize) -> Result<()> {
+        if !matches!(content, Content::Ids { .. }) {
+            self.codes = read_pieces(passes.codes, &self.pieces, item_bytes)?;
+        }
+        if let (Content::SecondCodes { .. }, Some(lists)) = (content, passes.lists) {
+            self.lists = read_pieces(lists, &self.pieces, 4)?;
+        }
+        Ok(())
+    }
+
+    fn merge(self, merge: &RowMerge, content: &Content, item_bytes: usize) -> Result<Vec<u8>> {
+        if let Some(ready) = self.ready {
+            return Ok(ready);
+        }
+        let id_at = |place: u32| usize::try_from(place).map_or(0, |place| self.ids[place]);
+        let mut order = Vec::with_capacity(self.ids.len());
+        let mut tied = Ok(());
+        IdOrder::default().sort(
+            &self.ids,
+            |id| *id,
+            &segments(&self.pieces),
+            &mut order,
+            |places| {
+                if tied.is_ok() {
+                    tied = match content {
+                        Content::Ids { .. } => Ok(()),
+                        Content::Codes { list, .. } => {
+                            merge.order_tied(places, &self.codes, item_bytes);
+                            let id = id_at(places[0]);
+                            merge.record_tie(*list, id, places, |place| self.run_of(place), &self.codes, item_bytes)
+                        }
+                        Content::SecondCodes { .. } => self.order_second(merge, places, item_bytes),
+                    };
+                }
+            },
+        );
+        tied?;
+        merge.repeats.drop_others(&mut order, content.list(), id_at);
+        if order.len() != self.kept {
+            return Err(BuildError::new(ErrorKind::Internal, "the sections of a run contradict one another"));
+        }
+        let mut out = Vec::with_capacity(order.len() * item_bytes);
+        match content {
+            Content::Ids { .. } => out.extend(order.iter().flat_map(|place| id_at(*place).to_le_bytes())),
+            _ => order.iter().for_each(|place| out.extend_from_slice(code_at(&self.codes, item_bytes, *place))),
+        }
+        Ok(out)
+    }
+
+    /// Orders rows of one id by list, then as their first codes were, then by their second codes.
+    fn order_second(&self, merge: &RowMerge, places: &mut [u32], item_bytes: usize) -> Result<()> {
+        let list_of = |place: &u32| match usize::try_from(*place).ok().and_then(|at| self.lists.as_chunks().0.get(at)) {
+            Some(list) => u32::from_le_bytes(*list),
+            None => 0,
+        };
+        places.sort_by_key(list_of);
+        for same_list in places.chunk_by_mut(|a, b| list_of(a) == list_of(b)) {
+            let run = self.run_of(same_list[0]);
+            if same_list.iter().all(|place| self.run_of(*place) == run) {
+                continue;
+            }
+            let (list, id) = (list_of(&same_list[0]), usize::try_from(same_list[0]).map_or(0, |at| self.ids[at]));
+            let order = merge.ties.as_ref().and_then(|ties| ties.order(list, id));
+            let Some(order) = order.filter(|order| order.len() == same_list.len()) else {
+                let message = format!("the first codes of id {id} were not merged before its second codes");
+                return Err(BuildError::new(ErrorKind::Internal, message));
+            };
+            let mut of_runs: Vec<(usize, u32)> = same_list.iter().map(|place| (self.run_of(*place), *place)).collect();
+            let mut same_code_from = 0;
+            for (at, tied) in order.iter().enumerate() {
+                let found = of_runs.iter().position(|(run, _)| to_u64(*run) == u64::from(tied.run));
+                let Some(found) = found else {
+                    return Err(BuildError::new(ErrorKind::Internal, format!("the rows of id {id} have changed")));
+                };
+                same_list[at] = of_runs.remove(found).1;
+                if !tied.same_code {
+                    self.order_by_code(&mut same_list[same_code_from..at], item_bytes);
+                    same_code_from = at;
+                }
+            }
+            self.order_by_code(&mut same_list[same_code_from..], item_bytes);
+        }
+        Ok(())
+    }
+
+    fn order_by_code(&self, places: &mut [u32], item_bytes: usize) {
+        places.sort_by(|a, b| code_at(&self.codes, item_bytes, *a).cmp(code_at(&self.codes, item_bytes, *b)));
+    }
+
+    fn run_of(&self, place: u32) -> usize {
+        let mut before = 0;
+        for piece in &self.pieces {
+            before += piece.rows;
+            if u64::from(place) < before {
+                return piece.run;
+            }
+        }
+        usize::MAX
+    }
+}
+
+/// A whole index section in id order: passes, written, verified.
+pub(crate) fn write_all_rows(
+    merge: &RowMerge,
+    output: &Output,
+    content: Content,
+    offset: u64,
+    block_bytes: usize,
+) -> Result<()> {
+    let has_lists = merge.runs.layout.nlist > 1;
+    let ids = merge.runs.passes(Section::SortedIds);
+    let codes = match content {
+        Content::Codes { .. } => merge.runs.passes(Section::Codes),
+        Content::SecondCodes { .. } => merge.runs.passes(Section::SecondCodes),
+        Content::Ids { .. } => Vec::new(),
+    };
+    let needs_lists = has_lists && matches!(content, Content::SecondCodes { .. });
+    let lists = if needs_lists { merge.runs.passes(Section::ListNumbers) } else { Vec::new() };
+    let passes = SequencePasses { ids: &ids, codes: &codes, lists: needs_lists.then_some(lists.as_slice()) };
+    write_sequence(merge, output, &passes, merge.runs.rows().map(|rows| (0, rows)), content, offset, block_bytes)?;
+    finish(&ids)?;
+    finish(&codes)?;
+    finish(&lists)
+}
