@@ -168,6 +168,21 @@ fn indexes_of_different_training_and_fixed_keys_are_refused() {
 }
 
 #[test]
+fn a_graph_is_refused_with_the_reason() {
+    let files = golden_files();
+    for name in ["hnsw_sq", "nsg"] {
+        let build = TestBuild::new();
+        build.run(&[("factoryString", "Flat")], &Rows::new(300, 8).partitions(1)).unwrap();
+        let golden = files.iter().find(|golden| golden.name == name).unwrap();
+        let mut file = build.memory.create(&format!("{OUTPUT}/faiss.index"), CreateMode::Overwrite).unwrap();
+        file.write_all(&std::fs::read(&golden.uri).unwrap()).unwrap();
+        file.finish().unwrap();
+        let error = extend(&build, &[OUTPUT], None, &[]).unwrap_err();
+        assert!(error.kind() == ErrorKind::InvalidSpec && error.to_string().contains("one graph"), "{error}");
+    }
+}
+
+#[test]
 fn a_damaged_index_is_not_taken_over() {
     let build = TestBuild::new();
     build.run(&[("factoryString", "IVF4,Flat")], &Rows::new(300, 8).partitions(1)).unwrap();
