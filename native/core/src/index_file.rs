@@ -26,7 +26,7 @@ mod wrappers;
 
 use cursor::{Cursor, FourCc, Vector};
 pub(crate) use inverted_lists::{InvertedLists, List, ListFormat, all_sizes};
-pub(crate) use node::{Node, Parameter, Role, Transform, metric_name};
+pub(crate) use node::{Node, Role, metric_name};
 pub(crate) use packed_codes::PackedReader;
 pub(crate) use without_rows::{Piece, pieces_length, pieces_without_rows};
 
@@ -124,13 +124,18 @@ impl Parser<'_> {
         let external = ["ILVQ", "ISVL", "ISVD", "ISV2", "ISVF", "ISIQ", "ISIL", "ISID"];
         let uri = self.uri;
         if external.contains(&fourcc.to_string().as_str()) {
-            let message = format!("{uri}: '{fourcc}' at byte {begin} is an index of ScalableVectorSearch, which only its library reads");
+            let message = format!(
+                "{uri}: '{fourcc}' at byte {begin} is an index of ScalableVectorSearch, which only its library reads"
+            );
             return BuildError::new(ErrorKind::CorruptFile, message);
         }
         let [a, b, c, d] = fourcc.0;
         let what = format!("'{fourcc}' ({a:02x} {b:02x} {c:02x} {d:02x}) is no index that this version knows");
         if begin == 0 {
-            return BuildError::new(ErrorKind::CorruptFile, format!("{uri} is no index file of Faiss: at byte 0: {what}"));
+            return BuildError::new(
+                ErrorKind::CorruptFile,
+                format!("{uri} is no index file of Faiss: at byte 0: {what}"),
+            );
         }
         self.cursor.corrupt(begin, what)
     }

@@ -70,14 +70,18 @@ fn lists_are_summed_up_as_faiss_does() {
 #[test]
 fn a_published_directory_is_described_with_its_manifest() {
     let build = TestBuild::new();
-    build.run(&[("factoryString", "OPQ2,IVF4,PQ2np"), ("metric", "cosine")], &Rows::new(1_000, 8).partitions(2)).unwrap();
+    build
+        .run(&[("factoryString", "OPQ2,IVF4,PQ2np"), ("metric", "cosine")], &Rows::new(1_000, 8).partitions(2))
+        .unwrap();
     let description = inspect(OUTPUT, &build.storages).unwrap();
     assert_eq!((description.rows, description.metric.as_str()), (1_000, "ip"));
     let json = serde_json::to_value(&description).unwrap();
     assert_eq!(json["manifest"]["factoryString"], "OPQ2,IVF4,PQ2np");
     assert_eq!(json["structure"]["parts"][0]["type"], "IndexIVFPQ");
     let text = description.to_string();
-    for part in ["family          OPQ2,IVF4,PQ2", "rows            1000", "lists           4 (0 empty)", "OPQ2,IVF4,PQ2np"] {
+    for part in
+        ["family          OPQ2,IVF4,PQ2", "rows            1000", "lists           4 (0 empty)", "OPQ2,IVF4,PQ2np"]
+    {
         assert!(text.contains(part), "{part} in\n{text}");
     }
 }

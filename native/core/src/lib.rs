@@ -18,6 +18,9 @@ mod duplicates;
 mod encoded_rows;
 mod error;
 pub mod evaluation;
+mod extension;
+#[cfg(test)]
+mod extension_tests;
 mod faiss_index;
 mod faiss_search;
 mod family;
@@ -33,6 +36,7 @@ mod graph_nsg;
 mod graph_pace;
 #[cfg(test)]
 mod graph_tests;
+mod import;
 mod index_layout;
 mod index_template;
 mod inspect;
@@ -59,9 +63,13 @@ mod stage;
 mod stock_faiss_tests;
 #[cfg(test)]
 mod test_builds;
+mod trained_state;
 mod training;
 mod training_plan;
 mod vectors;
+mod verify;
+#[cfg(test)]
+mod verify_tests;
 #[cfg(test)]
 mod whole_build_tests;
 mod workers;
@@ -69,12 +77,15 @@ mod workers;
 pub use build_context::{abandon, check_build, start_build};
 pub use cancellation::Cancellation;
 pub use error::{BuildError, ErrorKind, Result};
+pub use extension::{Extension, start_extension};
 pub use fault::{Fault, raise};
+pub use import::{ImportControl, import_index};
 pub use inspect::{IndexDescription, ListsDescription, inspect, inspect_list_sizes};
 pub use publish::publish;
 pub use stage::{ProgressReport, RejectedRow, Stage, StageKind, StageRequest};
 pub use training_plan::{TrainingDecision, plan_training};
 pub use workers::Workers;
+pub use verify::{Verified, verify};
 
 /// Name and version of this library and of the Faiss inside.
 #[must_use]

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use faiss_indexer_storage::{CreateMode, Storages};
+use faiss_indexer_storage::Storages;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -183,15 +183,10 @@ pub(crate) fn check_manifest(uri: &str, bytes: &[u8]) -> Result<CheckedManifest>
     let manifest: Manifest = serde_json::from_str(text).map_err(|error| BuildError::corrupt(uri, error))?;
     if manifest.schema_version != SCHEMA_VERSION {
         let version = manifest.schema_version;
-        return Err(BuildError::corrupt(uri, format!("schemaVersion is {version}; this version reads {SCHEMA_VERSION}")));
+        return Err(BuildError::corrupt(
+            uri,
+            format!("schemaVersion is {version}; this version reads {SCHEMA_VERSION}"),
+        ));
     }
     Ok(CheckedManifest { uri: uri.to_owned(), text: text.to_owned(), sha256, manifest })
-}
-
-/// Writes `manifest` to `uri`.
-pub(crate) fn write_manifest(uri: &str, manifest: &Manifest, storages: &Storages) -> Result<()> {
-    let mut file = storages.resolve(uri)?.create(uri, CreateMode::Overwrite)?;
-    file.write_all(manifest.to_file()?.as_bytes())?;
-    file.finish()?;
-    Ok(())
 }

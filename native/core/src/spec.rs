@@ -121,7 +121,7 @@ impl IndexSpec {
         Ok(spec)
     }
 
-    fn set(&mut self, key: &str, value: &str) -> Result<()> {
+    pub(crate) fn set(&mut self, key: &str, value: &str) -> Result<()> {
         match key {
             "dimension" => self.dimension = whole_number(key, value, 1, 1 << 20)?,
             "factoryString" => self.factory_string = Some(value.to_owned()),

@@ -11,6 +11,7 @@ use crate::build_context::BuildContext;
 use crate::build_report::{PartialTruth, evaluate_build};
 use crate::cancellation::Cancellation;
 use crate::error::{BuildError, ErrorKind, Result};
+use crate::extension::refuse_bad_rows;
 use crate::ledger::BadRow;
 use crate::merge::{MergeResources, merge};
 use crate::numbers::{to_u64, to_usize};
@@ -235,6 +236,7 @@ impl Stage {
                 }
                 Task::Merge(task) => {
                     let SingleTask { context, partition, receipts, storages, workers } = *task;
+                    refuse_bad_rows(&context, &receipts)?;
                     let resources = MergeResources::new(&storages, &workers, cancellation, progress);
                     Receipt::Merge(merge(&context, &receipts, partition, &resources)?)
                 }
@@ -300,8 +302,8 @@ impl fmt::Debug for Stage {
 /// Counters that a stage's work raises and any thread reads.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
-    rows: AtomicU64,
-    bytes: AtomicU64,
+    pub(crate) rows: AtomicU64,
+    pub(crate) bytes: AtomicU64,
 }
 
 impl Progress {

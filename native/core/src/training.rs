@@ -124,15 +124,22 @@ impl LoadedState {
 
 /// Identifies the trained state: two shards may be merged only if theirs are equal.
 fn fingerprint_of(context: &BuildContext, trained: &[u8]) -> Result<String> {
+    let mut hash = begin_fingerprint(context, to_u64(trained.len()))?;
+    hash.update(trained);
+    Ok(hex(&hash.finalize()))
+}
+
+/// The hash of everything but the trained bytes, of which `length` follow.
+pub(crate) fn begin_fingerprint(context: &BuildContext, length: u64) -> Result<Sha256> {
     let mut hash = Sha256::new();
     let family = context.family()?;
     let metric = to_json(&context.spec.metric)?;
-    for part in [family.factory_string().as_bytes(), metric.as_bytes(), &context.spec.dimension.to_le_bytes(), trained]
-    {
+    for part in [family.factory_string().as_bytes(), metric.as_bytes(), &context.spec.dimension.to_le_bytes()] {
         hash.update(to_u64(part.len()).to_le_bytes());
         hash.update(part);
     }
-    Ok(hex(&hash.finalize()))
+    hash.update(length.to_le_bytes());
+    Ok(hash)
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {

@@ -128,8 +128,7 @@ impl Parser<'_> {
         let trained = self.cursor.flag("whether the index is trained")?;
         let metric = i32::from(&fourcc.0 == b"IxFP");
         let header = crate::index_file::node::Header { dimension, rows, trained, metric, metric_arg: None };
-        let (kind, name) =
-            if metric == 1 { ("IndexFlatL2Panorama", "L2") } else { ("IndexFlatIPPanorama", "IP") };
+        let (kind, name) = if metric == 1 { ("IndexFlatL2Panorama", "L2") } else { ("IndexFlatIPPanorama", "IP") };
         let mut node = begun(fourcc, kind, header, count_of_rows(at));
         node.family = format!("Flat{name}Panorama{levels}_{batch}");
         node.code_size = dimension.checked_mul(4);

@@ -58,7 +58,8 @@ impl Parser<'_> {
     pub(crate) fn nsg(&mut self) -> Result<Graph> {
         let rows = self.cursor.small("the rows of a graph")?;
         let degree = self.cursor.small("the neighbors of a row")?;
-        let [construction, candidates, search] = [self.cursor.i32("L")?, self.cursor.i32("C")?, self.cursor.i32("search_L")?];
+        let [construction, candidates, search] =
+            [self.cursor.i32("L")?, self.cursor.i32("C")?, self.cursor.i32("search_L")?];
         self.cursor.i32("the entry point")?;
         if self.cursor.flag("whether the graph is built")? {
             // Each row has up to R neighbors, ended by -1, so the graph's length is known when it has been read.

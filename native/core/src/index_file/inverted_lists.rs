@@ -230,10 +230,26 @@ pub(crate) struct ListReader<'a> {
 enum Walk<'a> {
     Nothing,
     /// The sizes stand together; `data` is at the first list that was not given out.
-    Table { sizes: Cursor<'a>, sparse: bool, last: Option<u64>, data: Cursor<'a>, panorama: Option<(u64, u64)> },
-    Blocks { data: Cursor<'a>, rows_per_block: u64, block_bytes: u64 },
-    OnDisk { table: Cursor<'a> },
-    Apart { ids: Cursor<'a>, codes: Cursor<'a>, code_unit: u64 },
+    Table {
+        sizes: Cursor<'a>,
+        sparse: bool,
+        last: Option<u64>,
+        data: Cursor<'a>,
+        panorama: Option<(u64, u64)>,
+    },
+    Blocks {
+        data: Cursor<'a>,
+        rows_per_block: u64,
+        block_bytes: u64,
+    },
+    OnDisk {
+        table: Cursor<'a>,
+    },
+    Apart {
+        ids: Cursor<'a>,
+        codes: Cursor<'a>,
+        code_unit: u64,
+    },
 }
 
 impl<'a> ListReader<'a> {
@@ -253,9 +269,7 @@ impl<'a> ListReader<'a> {
             ListFormat::Blocks { rows_per_block, block_bytes, data } => {
                 Walk::Blocks { data: at(*data), rows_per_block: *rows_per_block, block_bytes: *block_bytes }
             }
-            ListFormat::OnDisk { table, .. } => {
-                Walk::OnDisk { table: at(table.data.start).over(table.data.clone()) }
-            }
+            ListFormat::OnDisk { table, .. } => Walk::OnDisk { table: at(table.data.start).over(table.data.clone()) },
             ListFormat::Apart { ids, codes, code_unit } => {
                 Walk::Apart { ids: at(*ids), codes: at(*codes), code_unit: *code_unit }
             }
@@ -381,12 +395,12 @@ pub(crate) fn empty_block(lists: &InvertedLists) -> Option<(Vec<u8>, u64)> {
 
 /// The sizes of all lists.
 pub(crate) fn all_sizes(lists: &InvertedLists, file: &dyn RandomRead, uri: &str) -> Result<Vec<u64>> {
-    /// Eight gigabytes of sizes; a sparse table may claim any number of lists.
-    const MOST_LISTS: u64 = 1 << 30;
+    /// 128 MiB of sizes; a sparse table may claim any number of lists.
+    const MOST_LISTS: u64 = 1 << 24;
     let mut sizes = Vec::new();
     let count = to_usize(lists.nlist.min(MOST_LISTS + 1))?;
     if lists.nlist > MOST_LISTS || sizes.try_reserve_exact(count).is_err() {
-        let message = format!("{uri}: no memory for the sizes of {} lists", lists.nlist);
+        let message = format!("{uri}: {} lists are too many to keep all their sizes", lists.nlist);
         return Err(BuildError::new(ErrorKind::OutOfMemory, message));
     }
     sizes.resize(count, 0);

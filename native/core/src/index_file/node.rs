@@ -108,22 +108,20 @@ impl Node {
         self.parts.iter().find(|(other, _)| *other == role).map(|(_, node)| node)
     }
 
-    /// This index and those inside it that hold its rows, from the outside to the inside.
+    /// This index and those inside it that hold its rows, in the order of the file.
     pub(crate) fn with_rows(&self) -> Vec<&Node> {
         let mut nodes = vec![self];
-        let mut next = 0;
-        while let Some(node) = nodes.get(next).copied() {
-            nodes.extend(node.parts.iter().filter(|(role, _)| role.holds_rows()).map(|(_, part)| part));
-            next += 1;
+        for (_, part) in self.parts.iter().filter(|(role, _)| role.holds_rows()) {
+            nodes.extend(part.with_rows());
         }
         nodes
     }
 
-    /// Whether rows are linked in a graph, which training state cannot be told from.
+    /// Whether rows are linked in a graph.
     pub(crate) fn has_graph(&self) -> bool {
-        self.with_rows().iter().any(|node| {
-            ["IndexHNSW", "IndexNSG", "IndexNNDescent"].iter().any(|prefix| node.kind.starts_with(prefix))
-        })
+        self.with_rows()
+            .iter()
+            .any(|node| ["IndexHNSW", "IndexNSG", "IndexNNDescent"].iter().any(|prefix| node.kind.starts_with(prefix)))
     }
 }
 

@@ -118,7 +118,8 @@ pub(crate) fn additive_quantizer(cursor: &mut Cursor<'_>, kind: Additive) -> Res
             }
             let each = quantizer.codebooks.checked_div(splits).unwrap_or_default();
             quantizer.parameters.push(("nsplits", Parameter::Number(splits)));
-            quantizer.name = format!("{splits}x{}", quantizer.name.replacen(&quantizer.codebooks.to_string(), &each.to_string(), 1));
+            quantizer.name =
+                format!("{splits}x{}", quantizer.name.replacen(&quantizer.codebooks.to_string(), &each.to_string(), 1));
         }
     }
     quantizer.name = format!("{}{}", kind.prefix(), quantizer.name);

@@ -2,11 +2,10 @@
 
 use std::path::PathBuf;
 
-use faiss_indexer_storage::{Storage, Storages};
+use faiss_indexer_storage::Storages;
 use serde_json::Value;
 
 use super::*;
-use crate::numbers::to_usize;
 
 /// One file of `tests/golden`, and what the Faiss that wrote it says of it.
 pub(crate) struct Golden {
@@ -30,13 +29,9 @@ pub(crate) fn golden_files() -> Vec<Golden> {
     files
 }
 
-pub(crate) fn read(uri: &str) -> Vec<u8> {
-    std::fs::read(uri).unwrap()
-}
-
 /// A file in memory.
 #[derive(Debug)]
-pub(crate) struct Bytes(pub(crate) Vec<u8>);
+struct Bytes(Vec<u8>);
 
 impl RandomRead for Bytes {
     fn length(&self) -> u64 {
@@ -74,4 +69,79 @@ fn every_file_of_both_versions_is_understood_as_faiss_does() {
         kinds.insert(index.root.kind);
     }
     assert!(kinds.len() >= 25, "{kinds:?}");
+}
+
+fn golden(name: &str) -> Vec<u8> {
+    let file = golden_files().into_iter().find(|golden| golden.version == "1.15.1" && golden.name == name);
+    std::fs::read(file.unwrap().uri).unwrap()
+}
+
+fn refusal(bytes: Vec<u8>) -> String {
+    let error = parse(&Bytes(bytes), "some.index").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::CorruptFile);
+    error.to_string()
+}
+
+#[test]
+fn what_is_not_known_is_named_with_its_place() {
+    // The four characters and the header of an id map.
+    const INNER: usize = 4 + 33;
+    let intact = golden("id_map");
+    for (place, fourcc, hints) in [
+        (0, b"WxYz", ["is no index file of Faiss", "'WxYz' (57 78 59 7a)"]),
+        (INNER, b"Ix\x01\xff", ["at byte 37", "'Ix\\x01\\xff'"]),
+        (INNER, b"ISVD", ["at byte 37", "ScalableVectorSearch"]),
+    ] {
+        let mut bytes = intact.clone();
+        bytes[place..place + 4].copy_from_slice(fourcc);
+        let message = refusal(bytes);
+        assert!(message.contains("some.index") && hints.iter().all(|hint| message.contains(hint)), "{message}");
+    }
+}
+
+#[test]
+fn lengths_beyond_the_file_and_bytes_after_the_index_are_found() {
+    let intact = golden("flat");
+    let mut longer = intact.clone();
+    longer.extend_from_slice(b"more");
+    assert!(refusal(longer).contains("4 bytes follow the end of the index"));
+    let mut huge = intact.clone();
+    huge[37..45].copy_from_slice(&u64::MAX.to_le_bytes());
+    assert!(refusal(huge).contains("longer than any file"));
+    assert!(refusal(intact[..intact.len() - 1].to_vec()).contains("the file has 9599 more"));
+    assert!(refusal(Vec::new()).contains("an index needs 4 bytes and the file has 0 more"));
+}
+
+#[test]
+fn indexes_inside_one_another_end_somewhere() {
+    let around = &golden("id_map")[..37];
+    assert!(refusal(around.repeat(100_000)).contains("inside one another"));
+}
+
+#[test]
+fn formats_before_1_5_are_understood() {
+    // The search parameters came later.
+    let mut pq = golden("pq");
+    pq.truncate(pq.len() - 9);
+    pq[3] = b'Q';
+    assert_eq!(parse(&Bytes(pq), "").unwrap().kind, "IndexPQ");
+
+    // All ids stood before the direct map, all codes at the end.
+    let ivf = golden("ivf_flat");
+    let node = parse(&Bytes(ivf.clone()), "").unwrap();
+    let lists = node.lists.clone().unwrap();
+    let at = |offset: u64| usize::try_from(offset).unwrap();
+    let quantizer_end = at(node.part(Role::Quantizer).unwrap().span.end);
+    let (mut ids, mut codes) = (Vec::new(), Vec::new());
+    let file = Bytes(ivf.clone());
+    let mut reader = lists.lists(&file, "");
+    while let Some(list) = reader.next().unwrap() {
+        for (target, range, count) in [(&mut ids, list.ids, list.rows), (&mut codes, list.codes, list.rows * 32)] {
+            target.extend_from_slice(&count.to_le_bytes());
+            target.extend_from_slice(&ivf[at(range.start)..at(range.end)]);
+        }
+    }
+    let old = [b"IvFL", &ivf[4..quantizer_end], &ids, &ivf[quantizer_end..at(lists.span.start)], &codes].concat();
+    let old = parse(&Bytes(old), "").unwrap();
+    assert_eq!((old.kind, old.lists.unwrap().summary), ("IndexIVFFlat", lists.summary));
 }

@@ -1,0 +1,146 @@
+//! Builds that begin with published indexes: their trained state is taken over, so new rows need no training, and
+//! indexes that share it become one.
+
+use faiss_indexer_storage::{CreateMode, Storages, join};
+use log::info;
+use uuid::Uuid;
+
+use crate::build_context::{BuildContext, INDEX_NAME, refuse_finished_output};
+use crate::error::{BuildError, ErrorKind, Result};
+use crate::family::MergePlan;
+use crate::index_file::IndexFile;
+use crate::manifest::Manifest;
+use crate::receipts::{Clock, Receipt, Receipts, TrainReceipt, to_json};
+use crate::spec::{BadRows, IndexSpec};
+use crate::trained_state::{each_part, recover};
+use crate::training_plan::total_ledger;
+use crate::verify::published_manifest;
+
+/// What the trained state depends on, so that an extension cannot choose it anew.
+const FIXED_KEYS: [&str; 6] = ["dimension", "factoryString", "metric", "idMap", "sampleRate", "seed"];
+
+/// A build whose training is done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Extension {
+    /// The build, as [`crate::plan_training`] would return it.
+    pub build: String,
+    /// The receipt of its training.
+    pub trained: String,
+}
+
+/// Starts a build into `output` with the trained state of the published `indexes`, which must share it. Their rows are
+/// not part of it until [`crate::import_index`] has brought them in. `overrides` are keys and values of a spec; what
+/// they leave out is as in the first index, except that nothing is overwritten.
+///
+/// # Errors
+/// [`ErrorKind::FingerprintMismatch`] for indexes of different training; [`ErrorKind::InvalidSpec`] for indexes that
+/// cannot be extended and keys that are fixed; [`ErrorKind::CorruptFile`] for damaged ones; [`ErrorKind::NotFound`]
+/// for what this project did not publish; storage errors. Nothing is left behind.
+pub fn start_extension(
+    indexes: &[String],
+    output: &str,
+    overrides: &[(String, String)],
+    storages: &Storages,
+) -> Result<Extension> {
+    let began = Clock::start();
+    let output = output.trim_end_matches('/');
+    let (Some(first), false) = (indexes.first(), output.is_empty()) else {
+        return Err(BuildError::invalid("an extension needs an index to begin with and an output"));
+    };
+    let manifest = extensible_manifest(first, storages)?;
+    for other in &indexes[1..] {
+        let found = extensible_manifest(other, storages)?.fingerprint;
+        if found != manifest.fingerprint {
+            let message = format!(
+                "{first} and {other} were trained differently (fingerprints {} and {found}), so their codes mean \
+                 different vectors and cannot be in one index",
+                manifest.fingerprint
+            );
+            return Err(BuildError::new(ErrorKind::FingerprintMismatch, message));
+        }
+    }
+    let mut context = manifest.context(&Uuid::new_v4().simple().to_string(), output);
+    override_spec(&mut context.spec, first, overrides)?;
+    refuse_finished_output(&context.spec, output, storages)?;
+
+    let index = IndexFile::open(&join(first, INDEX_NAME), storages)?;
+    refuse_graph(&index)?;
+    refuse_single_task(&context, first)?;
+    let Some(pieces) = recover(&index, &context, &manifest.fingerprint)? else {
+        let what = format!("its trained state has another fingerprint than the manifest's {}", manifest.fingerprint);
+        return Err(BuildError::corrupt(&index.uri, what));
+    };
+    storages.resolve(output)?.make_directories(&context.temporary_directory())?;
+    let uri = context.attempt_file("trained");
+    let mut file = storages.resolve(&uri)?.create(&uri, CreateMode::New)?;
+    each_part(&index, &pieces, &mut |bytes| Ok(file.write_all(bytes)?))?;
+    let bytes = file.finish()?;
+    info!("took over {bytes} bytes of trained state from {first}");
+
+    let (fingerprint, training_rows) = (manifest.fingerprint, manifest.training_rows);
+    let clock = Clock::stop(began);
+    let trained = TrainReceipt { uri, bytes, fingerprint, training_rows, queries: None, clock };
+    Ok(Extension { build: to_json(&context)?, trained: to_json(&Receipt::Train(trained))? })
+}
+
+/// The manifest of an index that may be part of an extension, as far as the manifest tells.
+pub(crate) fn extensible_manifest(directory: &str, storages: &Storages) -> Result<Manifest> {
+    let manifest = published_manifest(directory.trim_end_matches('/'), storages)?.manifest;
+    if manifest.shards.is_empty() {
+        return Ok(manifest);
+    }
+    let message = format!(
+        "{directory} holds {} shards, which are indexes of their own: name them, such as {directory}/shard_0",
+        manifest.shards.len()
+    );
+    Err(BuildError::invalid(message))
+}
+
+/// An extension has no sample stage that counts bad rows; they are known when all rows are encoded.
+pub(crate) fn refuse_bad_rows(context: &BuildContext, receipts: &Receipts) -> Result<()> {
+    let ledger = total_ledger(receipts.shards.iter().map(|shard| &shard.ledger));
+    let counted_before = context.good_rows.is_some();
+    if counted_before || ledger.rows() == 0 || context.spec.bad_rows == BadRows::Skip {
+        return Ok(());
+    }
+    Err(ledger.to_error(context.spec.dimension))
+}
+
+/// What is searched by code and yet depends on the rows beside it, or keeps its vectors only while it is built.
+fn refuse_single_task(context: &BuildContext, directory: &str) -> Result<()> {
+    let family = context.family()?;
+    if family.merge_plan() != MergePlan::SingleTask {
+        return Ok(());
+    }
+    let message = format!(
+        "{directory}: an index of {} is built from all vectors in one task, so it can neither grow nor be merged",
+        family.factory_string()
+    );
+    Err(BuildError::invalid(message))
+}
+
+pub(crate) fn refuse_graph(index: &IndexFile) -> Result<()> {
+    if !index.root.has_graph() {
+        return Ok(());
+    }
+    let message = format!(
+        "{}: rows of {} are linked in one graph, which grows neither from codes nor together with another; build it \
+         again from all rows",
+        index.uri, index.root.family
+    );
+    Err(BuildError::invalid(message))
+}
+
+fn override_spec(spec: &mut IndexSpec, first: &str, overrides: &[(String, String)]) -> Result<()> {
+    // These say how a machine builds, not what; the next one is another.
+    spec.overwrite = false;
+    spec.threads = None;
+    spec.shards = 1;
+    for (key, value) in overrides {
+        if FIXED_KEYS.contains(&key.as_str()) {
+            return Err(BuildError::invalid(format!("{key} cannot be chosen: it is that of {first}")));
+        }
+        spec.set(key, value.trim())?;
+    }
+    Ok(())
+}
