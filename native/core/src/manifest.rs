@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::build_context::BuildContext;
 use crate::error::{BuildError, ErrorKind, Result};
-use crate::evaluation::{Evaluation, Setting, rule_of_thumb};
+use crate::evaluation::{ListBalance, RecallPoint, Setting, rule_of_thumb};
 use crate::inspect::StoredShape;
 use crate::ledger::Ledger;
 use crate::numbers::to_usize;
@@ -65,9 +65,12 @@ pub(crate) struct ShardOf {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Measured {
-    /// Recall against exact search; a build with a report has it.
+    /// A build with a report has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) recall: Option<Evaluation>,
+    pub(crate) recall: Option<MeasuredRecall>,
+    /// How evenly rows are spread over the inverted lists; a build with a report has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) lists: Option<ListBalance>,
     /// For inverted lists: what the recall suggests, or a rule of thumb.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) suggested_nprobe: Option<u64>,
@@ -79,13 +82,27 @@ pub(crate) struct Measured {
     pub(crate) notes: Vec<String>,
 }
 
+/// Recall against exact search.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct MeasuredRecall {
+    pub(crate) queries: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) setting: Option<Setting>,
+    pub(crate) points: Vec<RecallPoint>,
+}
+
 impl Measured {
     pub(crate) fn of(receipt: Option<&EvaluateReceipt>, nlist: Option<u64>) -> Self {
         let evaluation = receipt.and_then(|receipt| receipt.evaluation.as_ref());
         let setting = evaluation.and_then(|evaluation| evaluation.setting);
         let suggested = |of| receipt.and_then(|receipt| receipt.suggested).filter(|_| setting == Some(of));
         Self {
-            recall: evaluation.filter(|evaluation| !evaluation.points.is_empty()).cloned(),
+            recall: evaluation.filter(|evaluation| !evaluation.points.is_empty()).map(|evaluation| MeasuredRecall {
+                queries: evaluation.queries,
+                setting,
+                points: evaluation.points.clone(),
+            }),
+            lists: evaluation.and_then(|evaluation| evaluation.lists.clone()),
             suggested_nprobe: suggested(Setting::Nprobe).or(nlist.map(rule_of_thumb)),
             suggested_ef_search: suggested(Setting::EfSearch),
             notes: receipt.map(|receipt| receipt.notes.clone()).unwrap_or_default(),
