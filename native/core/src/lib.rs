@@ -27,6 +27,7 @@ mod numbers;
 mod publish;
 mod quantization;
 mod receipts;
+mod resumption;
 mod row_hash;
 mod run_file;
 mod sampler;
@@ -48,6 +49,9 @@ pub use build_context::{abandon, check_build, start_build};
 pub use error::{BuildError, ErrorKind, Result};
 pub use fault::{Fault, raise};
 pub use publish::publish;
+pub use resumption::{
+    adopt_build, check_receipt, delete_unnamed_files, merge_tasks, spec_defaults, temporary_directory, unfinished_builds,
+};
 pub use stage::{ProgressReport, RejectedRow, Stage, StageKind, StageRequest};
 pub use training_plan::{TrainingDecision, plan_training};
 

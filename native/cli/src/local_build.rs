@@ -1,0 +1,197 @@
+//! The stages of a build on this machine: one task after another, each with all threads, so that the memory of a
+//! build is that of one task whatever the number of cores.
+
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+
+use faiss_indexer_core::{
+    BuildError, ErrorKind, Result, Stage, StageKind, StageRequest, abandon, delete_unnamed_files, merge_tasks,
+    plan_training, publish,
+};
+use faiss_indexer_input::{Input, Split};
+use faiss_indexer_storage::Storages;
+use log::{info, warn};
+
+use crate::arguments::ProgressChoice;
+use crate::interruption::Interruption;
+use crate::journal::Journal;
+use crate::progress::{Phase, REFRESH};
+use crate::rows;
+
+/// A started build and what it is made with.
+#[derive(Debug)]
+pub(crate) struct LocalBuild {
+    /// As core returned it last.
+    pub(crate) build: String,
+    pub(crate) journal: Journal,
+    pub(crate) interruption: Arc<Interruption>,
+    pub(crate) storages: Storages,
+    pub(crate) threads: usize,
+    pub(crate) progress: ProgressChoice,
+}
+
+/// The rows of a build, in the groups that tasks take.
+#[derive(Debug)]
+pub(crate) struct PartitionedInput {
+    pub(crate) input: Input,
+    pub(crate) partitions: Vec<Vec<Split>>,
+}
+
+/// Numbers and names of what was published, as [`publish`] returns them.
+pub(crate) type Published = Vec<(String, String)>;
+
+impl LocalBuild {
+    /// All stages. A build that fails leaves temporary files only where `--resume` can go on with them.
+    pub(crate) fn run(mut self, rows: &PartitionedInput) -> Result<Published> {
+        self.stages(rows).map_err(|error| self.settle(error))
+    }
+
+    /// What is left of a build that stopped with `error`.
+    pub(crate) fn settle(&self, error: BuildError) -> BuildError {
+        let later = matches!(
+            error.kind(),
+            ErrorKind::Cancelled | ErrorKind::Storage | ErrorKind::PermissionDenied | ErrorKind::OutOfMemory
+        );
+        let receipts = self.journal.receipts();
+        let settled = if later && !receipts.is_empty() {
+            info!("{} finished steps are kept: the same command with --resume goes on after them", receipts.len());
+            delete_unnamed_files(&self.build, &receipts, &self.storages)
+        } else {
+            abandon(&self.build, &self.storages)
+        };
+        if let Err(left) = settled {
+            warn!("temporary files are left behind: {left}");
+        }
+        error
+    }
+
+    fn stages(&mut self, rows: &PartitionedInput) -> Result<Published> {
+        let samples = self.sample_and_plan(rows)?;
+        let trained = self.train(&samples)?;
+        let shards = self.encode(&trained, rows, 0)?;
+        let encoded = [vec![trained], shards].concat();
+        let merged = self.merge(&encoded, rows.input.rows())?;
+        self.publish(&[samples, encoded, merged].concat())
+    }
+
+    /// Samples, and samples again at a higher rate where the plan asks for it; returns the receipts of the last round.
+    pub(crate) fn sample_and_plan(&mut self, rows: &PartitionedInput) -> Result<Vec<String>> {
+        for round in 0_u32.. {
+            let samples = self.every_partition(StageKind::Sample, &format!("sample-{round}"), &[], rows, 0)?;
+            let decision = plan_training(&self.build, &samples)?;
+            decision.notes.iter().for_each(|note| info!("{note}"));
+            self.build = decision.build;
+            if !decision.resample {
+                return Ok(samples);
+            }
+        }
+        Err(BuildError::new(ErrorKind::Internal, "the plan never had enough samples"))
+    }
+
+    pub(crate) fn train(&mut self, samples: &[String]) -> Result<String> {
+        if self.journal.has("train") {
+            return self.journal.step("train", || Ok(String::new()));
+        }
+        let phase = Phase::begin(self.progress, "train", None, 0);
+        let stage = self.open(StageKind::Train, samples, 0)?;
+        let receipt = self.journal.step("train", || while_showing(&stage, &phase, 0, || stage.finish()))?;
+        phase.finish(stage.progress().rows);
+        Ok(receipt)
+    }
+
+    /// Encodes all rows in tasks that are numbered from `first_partition` on.
+    pub(crate) fn encode(&mut self, trained: &str, rows: &PartitionedInput, first_partition: u32) -> Result<Vec<String>> {
+        self.every_partition(StageKind::Encode, "encode", &[trained.to_owned()], rows, first_partition)
+    }
+
+    /// Merges into one index, or into one for each shard of the spec.
+    pub(crate) fn merge(&mut self, encoded: &[String], rows: u64) -> Result<Vec<String>> {
+        let phase = Phase::begin(self.progress, "merge", Some(rows), 0);
+        let mut done = 0;
+        let mut receipts = Vec::new();
+        for shard in 0..merge_tasks(&self.build)? {
+            let name = format!("merge-{shard:05}");
+            if !self.journal.has(&name) {
+                let stage = self.open(StageKind::Merge, encoded, shard)?;
+                self.journal.step(&name, || while_showing(&stage, &phase, done, || stage.finish()))?;
+                done += stage.progress().rows;
+            }
+            receipts.push(self.journal.step(&name, || Ok(String::new()))?);
+        }
+        phase.finish(done);
+        Ok(receipts)
+    }
+
+    pub(crate) fn publish(&self, receipts: &[String]) -> Result<Published> {
+        // Once begun it is not interrupted: it takes a moment and leaves no half-published output.
+        self.interruption.check()?;
+        publish(&self.build, receipts, &self.storages)
+    }
+
+    fn every_partition(
+        &mut self,
+        kind: StageKind,
+        name: &str,
+        receipts: &[String],
+        rows: &PartitionedInput,
+        first_partition: u32,
+    ) -> Result<Vec<String>> {
+        let PartitionedInput { input, partitions } = rows;
+        let readers = rows::readers(input, self.threads);
+        let tasks: Vec<_> =
+            (first_partition..).zip(partitions).map(|(number, rows)| (number, format!("{name}-{number:05}"), rows)).collect();
+        let finished = tasks.iter().filter(|(_, name, _)| self.journal.has(name));
+        let mut done: u64 = finished.map(|(_, _, splits)| rows::rows_of(splits)).sum();
+        let phase = Phase::begin(self.progress, kind.name(), Some(input.rows()), done);
+        let mut all = Vec::new();
+        for (number, name, splits) in tasks {
+            if !self.journal.has(&name) {
+                let stage = self.open(kind, receipts, number)?;
+                let interruption = Arc::clone(&self.interruption);
+                self.journal.step(&name, || {
+                    while_showing(&stage, &phase, done, || {
+                        rows::feed(input, splits, readers, &stage, &interruption)?;
+                        stage.finish()
+                    })
+                })?;
+                done += rows::rows_of(splits);
+            }
+            all.push(self.journal.step(&name, || Ok(String::new()))?);
+        }
+        phase.finish(done);
+        Ok(all)
+    }
+
+    fn open(&self, kind: StageKind, receipts: &[String], partition: u32) -> Result<Arc<Stage>> {
+        self.interruption.check()?;
+        let stage = Arc::new(Stage::open(StageRequest {
+            kind,
+            build: self.build.clone(),
+            receipts: receipts.to_vec(),
+            partition,
+            threads: self.threads,
+            storages: self.storages.clone(),
+        })?);
+        self.interruption.watch(&stage)?;
+        Ok(stage)
+    }
+}
+
+/// Does `work` while another thread shows how far `stage` is.
+fn while_showing<T>(stage: &Stage, phase: &Phase, before: u64, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    thread::scope(|scope| {
+        let (working, ended) = channel::<()>();
+        let show = move || {
+            while ended.recv_timeout(REFRESH) == Err(RecvTimeoutError::Timeout) {
+                phase.set(before + stage.progress().rows);
+            }
+        };
+        if let Err(error) = thread::Builder::new().name("progress".into()).spawn_scoped(scope, show) {
+            warn!("progress is not shown: {error}");
+        }
+        let result = work();
+        drop(working);
+        result
+    })
+}

@@ -1,0 +1,155 @@
+//! How far a stage is: a bar with rate and time left, or lines every few seconds.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use indicatif::{FormattedDuration, HumanCount, ProgressBar, ProgressState, ProgressStyle};
+
+use crate::arguments::ProgressChoice;
+use crate::console;
+
+/// How often [`Phase::set`] is worth calling.
+pub(crate) const REFRESH: Duration = Duration::from_millis(100);
+
+const BETWEEN_LINES: Duration = Duration::from_secs(3);
+
+/// One stage over all its partitions.
+#[derive(Debug)]
+pub(crate) struct Phase {
+    name: &'static str,
+    /// Rows of all partitions; training does not say how far it is.
+    total: Option<u64>,
+    /// Rows that an earlier process did.
+    before: u64,
+    began: Instant,
+    view: View,
+}
+
+#[derive(Debug)]
+enum View {
+    Bar(ProgressBar),
+    Lines { last: Mutex<Instant> },
+    Nothing,
+}
+
+impl Phase {
+    pub(crate) fn begin(how: ProgressChoice, name: &'static str, total: Option<u64>, before: u64) -> Self {
+        let began = Instant::now();
+        let view = match how {
+            ProgressChoice::Bar => View::Bar(bar(name, total, before)),
+            ProgressChoice::Lines => View::Lines { last: Mutex::new(began) },
+            ProgressChoice::Auto | ProgressChoice::None => View::Nothing,
+        };
+        Self { name, total, before, began, view }
+    }
+
+    /// Shows that `rows` rows are done.
+    pub(crate) fn set(&self, rows: u64) {
+        match &self.view {
+            View::Bar(bar) if self.total.is_some() => bar.set_position(rows),
+            View::Bar(bar) => bar.tick(),
+            View::Lines { last } => {
+                let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+                if last.elapsed() >= BETWEEN_LINES {
+                    *last = Instant::now();
+                    console::say(&self.line(rows, self.began.elapsed()));
+                }
+            }
+            View::Nothing => {}
+        }
+    }
+
+    /// Shows that the stage is done.
+    pub(crate) fn finish(self, rows: u64) {
+        match &self.view {
+            View::Bar(bar) => {
+                bar.set_position(rows);
+                bar.finish();
+            }
+            View::Lines { .. } => {
+                let rate = rate(rows - self.before.min(rows), self.began.elapsed());
+                let (rows, seconds) = (HumanCount(rows), self.began.elapsed().as_secs_f32());
+                console::say(&format!("{}: {rows} rows done in {seconds:.1} s, {rate} rows/s", self.name));
+            }
+            View::Nothing => {}
+        }
+    }
+
+    fn line(&self, rows: u64, elapsed: Duration) -> String {
+        let Some(total) = self.total else {
+            return format!("{}: {} s", self.name, elapsed.as_secs());
+        };
+        let (done, rate) = (rows - self.before.min(rows), rate(rows - self.before.min(rows), elapsed));
+        let percent = rows.min(total) * 100 / total.max(1);
+        let mut line =
+            format!("{}: {} of {} rows, {percent} %, {rate} rows/s", self.name, HumanCount(rows), HumanCount(total));
+        if done > 0 {
+            let left = u128::from(total.saturating_sub(rows)) * elapsed.as_millis() / u128::from(done) / 1000;
+            line += &format!(", {left} s left");
+        }
+        line
+    }
+}
+
+/// A bar that was not finished is that of a stage that failed: it stays as it is.
+impl Drop for Phase {
+    fn drop(&mut self) {
+        if let View::Bar(bar) = &self.view
+            && !bar.is_finished()
+        {
+            bar.abandon();
+        }
+    }
+}
+
+fn bar(name: &'static str, total: Option<u64>, before: u64) -> ProgressBar {
+    let template = match (total.is_some(), console::has_color()) {
+        (true, true) => "{prefix:7} {bar:25.cyan/dim} {percent:>3} %  {human_pos} of {human_len} rows  {rate}  {left}",
+        (true, false) => "{prefix:7} {bar:25} {percent:>3} %  {human_pos} of {human_len} rows  {rate}  {left}",
+        (false, true) => "{prefix:7} {spinner:.cyan} {elapsed}",
+        (false, false) => "{prefix:7} {spinner} {elapsed}",
+    };
+    // The templates are constants; were one wrong, indicatif's own bar would do.
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let style = style.progress_chars("━━─").with_key("rate", write_rate).with_key("left", write_time_left);
+    let bar = match total {
+        Some(total) => ProgressBar::new(total),
+        None => ProgressBar::no_length(),
+    };
+    let bar = console::bars().add(bar.with_style(style).with_prefix(name));
+    bar.set_position(before);
+    bar.reset_eta();
+    bar.reset_elapsed();
+    bar
+}
+
+fn write_rate(state: &ProgressState, text: &mut dyn std::fmt::Write) {
+    let per_second = Duration::try_from_secs_f64(state.per_sec()).map_or(0, |rate| rate.as_secs());
+    let _infallible = write!(text, "{} rows/s", HumanCount(per_second));
+}
+
+fn write_time_left(state: &ProgressState, text: &mut dyn std::fmt::Write) {
+    let _infallible = match state.is_finished() {
+        true => write!(text, "in {}", FormattedDuration(state.elapsed())),
+        false => write!(text, "{} left", FormattedDuration(state.eta())),
+    };
+}
+
+fn rate(rows: u64, elapsed: Duration) -> HumanCount {
+    let per_second = u128::from(rows) * 1000 / elapsed.as_millis().max(1);
+    HumanCount(u64::try_from(per_second).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_has_rows_share_rate_and_time_left_of_this_process() {
+        let phase = Phase::begin(ProgressChoice::Lines, "encode", Some(4_000_000), 1_000_000);
+        let line = phase.line(2_000_000, Duration::from_secs(10));
+        assert_eq!(line, "encode: 2,000,000 of 4,000,000 rows, 50 %, 100,000 rows/s, 20 s left");
+        let phase = Phase::begin(ProgressChoice::Lines, "train", None, 0);
+        assert_eq!(phase.line(0, Duration::from_secs(7)), "train: 7 s");
+    }
+}
