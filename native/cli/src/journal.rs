@@ -89,20 +89,16 @@ impl Journal {
         }
     }
 
-    /// The receipt of the task `name`: what the journal has, or else what `work` returns.
-    pub(crate) fn step(&mut self, name: &str, work: impl FnOnce() -> Result<String>) -> Result<String> {
-        if let Some(receipt) = self.receipts.get(name) {
-            return Ok(receipt.clone());
-        }
-        let receipt = work()?;
+    /// The receipt of the task `name` if it is done.
+    pub(crate) fn get(&self, name: &str) -> Option<String> {
+        self.receipts.get(name).cloned()
+    }
+
+    /// Notes that the task `name` is done, and returns its receipt.
+    pub(crate) fn record(&mut self, name: &str, receipt: String) -> Result<String> {
         self.write(&format!("{name}.json"), &receipt)?;
         self.receipts.insert(name.to_owned(), receipt.clone());
         Ok(receipt)
-    }
-
-    /// Whether the task `name` is done.
-    pub(crate) fn has(&self, name: &str) -> bool {
-        self.receipts.contains_key(name)
     }
 
     /// All receipts.

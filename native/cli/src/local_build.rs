@@ -90,12 +90,13 @@ impl LocalBuild {
     }
 
     pub(crate) fn train(&mut self, samples: &[String]) -> Result<String> {
-        if self.journal.has("train") {
-            return self.journal.step("train", || Ok(String::new()));
+        if let Some(receipt) = self.journal.get("train") {
+            info!("train: done before");
+            return Ok(receipt);
         }
         let phase = Phase::begin(self.progress, "train", None, 0);
         let stage = self.open(StageKind::Train, samples, 0)?;
-        let receipt = self.journal.step("train", || while_showing(&stage, &phase, 0, || stage.finish()))?;
+        let receipt = self.journal.record("train", while_showing(&stage, &phase, 0, || stage.finish())?)?;
         phase.finish(stage.progress().rows);
         Ok(receipt)
     }
@@ -112,12 +113,13 @@ impl LocalBuild {
         let mut receipts = Vec::new();
         for shard in 0..merge_tasks(&self.build)? {
             let name = format!("merge-{shard:05}");
-            if !self.journal.has(&name) {
-                let stage = self.open(StageKind::Merge, encoded, shard)?;
-                self.journal.step(&name, || while_showing(&stage, &phase, done, || stage.finish()))?;
-                done += stage.progress().rows;
+            if let Some(receipt) = self.journal.get(&name) {
+                receipts.push(receipt);
+                continue;
             }
-            receipts.push(self.journal.step(&name, || Ok(String::new()))?);
+            let stage = self.open(StageKind::Merge, encoded, shard)?;
+            receipts.push(self.journal.record(&name, while_showing(&stage, &phase, done, || stage.finish())?)?);
+            done += stage.progress().rows;
         }
         phase.finish(done);
         Ok(receipts)
@@ -141,23 +143,22 @@ impl LocalBuild {
         let readers = rows::readers(input, self.threads);
         let tasks: Vec<_> =
             (first_partition..).zip(partitions).map(|(number, rows)| (number, format!("{name}-{number:05}"), rows)).collect();
-        let finished = tasks.iter().filter(|(_, name, _)| self.journal.has(name));
+        let finished = tasks.iter().filter(|(_, name, _)| self.journal.get(name).is_some());
         let mut done: u64 = finished.map(|(_, _, splits)| rows::rows_of(splits)).sum();
         let phase = Phase::begin(self.progress, kind.name(), Some(input.rows()), done);
         let mut all = Vec::new();
         for (number, name, splits) in tasks {
-            if !self.journal.has(&name) {
-                let stage = self.open(kind, receipts, number)?;
-                let interruption = Arc::clone(&self.interruption);
-                self.journal.step(&name, || {
-                    while_showing(&stage, &phase, done, || {
-                        rows::feed(input, splits, readers, &stage, &interruption)?;
-                        stage.finish()
-                    })
-                })?;
-                done += rows::rows_of(splits);
+            if let Some(receipt) = self.journal.get(&name) {
+                all.push(receipt);
+                continue;
             }
-            all.push(self.journal.step(&name, || Ok(String::new()))?);
+            let stage = self.open(kind, receipts, number)?;
+            let receipt = while_showing(&stage, &phase, done, || {
+                rows::feed(input, splits, readers, &stage, &self.interruption)?;
+                stage.finish()
+            })?;
+            all.push(self.journal.record(&name, receipt)?);
+            done += rows::rows_of(splits);
         }
         phase.finish(done);
         Ok(all)

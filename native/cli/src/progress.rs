@@ -66,12 +66,17 @@ impl Phase {
                 bar.set_position(rows);
                 bar.finish();
             }
-            View::Lines { .. } => {
-                let rate = rate(rows - self.before.min(rows), self.began.elapsed());
-                let (rows, seconds) = (HumanCount(rows), self.began.elapsed().as_secs_f32());
-                console::say(&format!("{}: {rows} rows done in {seconds:.1} s, {rate} rows/s", self.name));
-            }
+            View::Lines { .. } => console::say(&self.last_line(rows, self.began.elapsed())),
             View::Nothing => {}
+        }
+    }
+
+    fn last_line(&self, rows: u64, elapsed: Duration) -> String {
+        let (name, count, seconds) = (self.name, HumanCount(rows), elapsed.as_secs_f32());
+        match rows.saturating_sub(self.before) {
+            _ if self.total.is_none() => format!("{name}: done in {seconds:.1} s"),
+            0 => format!("{name}: {count} rows were done before"),
+            here => format!("{name}: {count} rows done in {seconds:.1} s, {} rows/s", rate(here, elapsed)),
         }
     }
 
@@ -79,7 +84,8 @@ impl Phase {
         let Some(total) = self.total else {
             return format!("{}: {} s", self.name, elapsed.as_secs());
         };
-        let (done, rate) = (rows - self.before.min(rows), rate(rows - self.before.min(rows), elapsed));
+        let done = rows.saturating_sub(self.before);
+        let rate = rate(done, elapsed);
         let percent = rows.min(total) * 100 / total.max(1);
         let mut line =
             format!("{}: {} of {} rows, {percent} %, {rate} rows/s", self.name, HumanCount(rows), HumanCount(total));
@@ -151,5 +157,18 @@ mod tests {
         assert_eq!(line, "encode: 2,000,000 of 4,000,000 rows, 50 %, 100,000 rows/s, 20 s left");
         let phase = Phase::begin(ProgressChoice::Lines, "train", None, 0);
         assert_eq!(phase.line(0, Duration::from_secs(7)), "train: 7 s");
+    }
+
+    #[test]
+    fn the_last_line_of_a_stage_counts_what_this_process_did() {
+        let seconds = Duration::from_secs(2);
+        for (total, before, rows, expected) in [
+            (Some(10_000), 4_000, 10_000, "encode: 10,000 rows done in 2.0 s, 3,000 rows/s"),
+            (Some(10_000), 10_000, 10_000, "encode: 10,000 rows were done before"),
+            (None, 0, 500, "encode: done in 2.0 s"),
+        ] {
+            let phase = Phase::begin(ProgressChoice::Lines, "encode", total, before);
+            assert_eq!(phase.last_line(rows, seconds), expected);
+        }
     }
 }
