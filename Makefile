@@ -120,7 +120,7 @@ test-jvm: set-up-for-tests native notices ## test the Java and Scala modules, Sp
 	@$(with_tools) $(gradle) test
 
 .PHONY: test-bare-debian
-test-bare-debian: set-up-for-tests jvm ## build an index from the packed jar in a Debian root without a C++ runtime (needs root)
+test-bare-debian: set-up-for-tests jvm cli ## build an index from the packed jar and by the program in a Debian root without a C++ runtime (needs root)
 	@tests/bare_debian/test-bare-debian
 
 .PHONY: test-demo

@@ -24,9 +24,8 @@ impl Interruption {
     pub(crate) fn listen() -> Result<Arc<Self>> {
         let interruption = Arc::new(Self::default());
         let listener = Arc::clone(&interruption);
-        let failed = |error: std::io::Error| {
-            BuildError::new(ErrorKind::Internal, format!("cannot listen for Ctrl-C: {error}"))
-        };
+        let failed =
+            |error: std::io::Error| BuildError::new(ErrorKind::Internal, format!("cannot listen for Ctrl-C: {error}"));
         let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(failed)?;
         let thread = thread::Builder::new().name("signals".into());
         let listen = move || {

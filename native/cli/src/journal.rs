@@ -64,7 +64,8 @@ impl Journal {
         for build_directory in unfinished_builds(output, storages)? {
             let directory = join(&build_directory, DIRECTORY);
             let Some(header) = read_header(&directory, storages)? else { continue };
-            let same = refuse_other_origin(&header.origin, origin).and_then(|()| adopt_build(&header.build, spec, output));
+            let same =
+                refuse_other_origin(&header.origin, origin).and_then(|()| adopt_build(&header.build, spec, output));
             match same {
                 Ok(build) => {
                     let journal = Self::load(directory, storages)?;

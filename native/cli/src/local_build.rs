@@ -102,7 +102,12 @@ impl LocalBuild {
     }
 
     /// Encodes all rows in tasks that are numbered from `first_partition` on.
-    pub(crate) fn encode(&mut self, trained: &str, rows: &PartitionedInput, first_partition: u32) -> Result<Vec<String>> {
+    pub(crate) fn encode(
+        &mut self,
+        trained: &str,
+        rows: &PartitionedInput,
+        first_partition: u32,
+    ) -> Result<Vec<String>> {
         self.every_partition(StageKind::Encode, "encode", &[trained.to_owned()], rows, first_partition)
     }
 
@@ -141,8 +146,10 @@ impl LocalBuild {
     ) -> Result<Vec<String>> {
         let PartitionedInput { input, partitions } = rows;
         let readers = rows::readers(input, self.threads);
-        let tasks: Vec<_> =
-            (first_partition..).zip(partitions).map(|(number, rows)| (number, format!("{name}-{number:05}"), rows)).collect();
+        let tasks: Vec<_> = (first_partition..)
+            .zip(partitions)
+            .map(|(number, rows)| (number, format!("{name}-{number:05}"), rows))
+            .collect();
         let finished = tasks.iter().filter(|(_, name, _)| self.journal.get(name).is_some());
         let mut done: u64 = finished.map(|(_, _, splits)| rows::rows_of(splits)).sum();
         let phase = Phase::begin(self.progress, kind.name(), Some(input.rows()), done);

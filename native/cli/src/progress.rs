@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use indicatif::{FormattedDuration, HumanCount, ProgressBar, ProgressState, ProgressStyle};
+use indicatif::{HumanCount, ProgressBar, ProgressState, ProgressStyle};
 
 use crate::arguments::ProgressChoice;
 use crate::console;
@@ -63,8 +63,8 @@ impl Phase {
     pub(crate) fn finish(self, rows: u64) {
         match &self.view {
             View::Bar(bar) => {
-                bar.set_position(rows);
-                bar.finish();
+                bar.finish_and_clear();
+                console::say(&self.last_line(rows, self.began.elapsed()));
             }
             View::Lines { .. } => console::say(&self.last_line(rows, self.began.elapsed())),
             View::Nothing => {}
@@ -91,19 +91,17 @@ impl Phase {
             format!("{}: {} of {} rows, {percent} %, {rate} rows/s", self.name, HumanCount(rows), HumanCount(total));
         if done > 0 {
             let left = u128::from(total.saturating_sub(rows)) * elapsed.as_millis() / u128::from(done) / 1000;
-            line += &format!(", {left} s left");
+            line += &format!(", {} left", readable(u64::try_from(left).unwrap_or(u64::MAX)));
         }
         line
     }
 }
 
-/// A bar that was not finished is that of a stage that failed: it stays as it is.
+/// The bar of a stage that failed makes room for the reason.
 impl Drop for Phase {
     fn drop(&mut self) {
-        if let View::Bar(bar) = &self.view
-            && !bar.is_finished()
-        {
-            bar.abandon();
+        if let View::Bar(bar) = &self.view {
+            bar.finish_and_clear();
         }
     }
 }
@@ -112,12 +110,16 @@ fn bar(name: &'static str, total: Option<u64>, before: u64) -> ProgressBar {
     let template = match (total.is_some(), console::has_color()) {
         (true, true) => "{prefix:7} {bar:25.cyan/dim} {percent:>3} %  {human_pos} of {human_len} rows  {rate}  {left}",
         (true, false) => "{prefix:7} {bar:25} {percent:>3} %  {human_pos} of {human_len} rows  {rate}  {left}",
-        (false, true) => "{prefix:7} {spinner:.cyan} {elapsed}",
-        (false, false) => "{prefix:7} {spinner} {elapsed}",
+        (false, true) => "{prefix:7} {spinner:.cyan} {time}",
+        (false, false) => "{prefix:7} {spinner} {time}",
     };
     // The templates are constants; were one wrong, indicatif's own bar would do.
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    let style = style.progress_chars("━━─").with_key("rate", write_rate).with_key("left", write_time_left);
+    let style = style
+        .progress_chars("━━─")
+        .with_key("time", write_time)
+        .with_key("rate", write_rate)
+        .with_key("left", write_time_left);
     let bar = match total {
         Some(total) => ProgressBar::new(total),
         None => ProgressBar::no_length(),
@@ -134,11 +136,21 @@ fn write_rate(state: &ProgressState, text: &mut dyn std::fmt::Write) {
     let _infallible = write!(text, "{} rows/s", HumanCount(per_second));
 }
 
+fn write_time(state: &ProgressState, text: &mut dyn std::fmt::Write) {
+    let _infallible = write!(text, "{}", readable(state.elapsed().as_secs()));
+}
+
 fn write_time_left(state: &ProgressState, text: &mut dyn std::fmt::Write) {
-    let _infallible = match state.is_finished() {
-        true => write!(text, "in {}", FormattedDuration(state.elapsed())),
-        false => write!(text, "{} left", FormattedDuration(state.eta())),
-    };
+    let _infallible = write!(text, "{} left", readable(state.eta().as_secs()));
+}
+
+/// Seconds in the two largest units.
+fn readable(seconds: u64) -> String {
+    match (seconds / 3600, seconds / 60) {
+        (0, 0) => format!("{seconds} s"),
+        (0, minutes) => format!("{minutes} min {} s", seconds % 60),
+        (hours, minutes) => format!("{hours} h {} min", minutes % 60),
+    }
 }
 
 fn rate(rows: u64, elapsed: Duration) -> HumanCount {
@@ -157,6 +169,13 @@ mod tests {
         assert_eq!(line, "encode: 2,000,000 of 4,000,000 rows, 50 %, 100,000 rows/s, 20 s left");
         let phase = Phase::begin(ProgressChoice::Lines, "train", None, 0);
         assert_eq!(phase.line(0, Duration::from_secs(7)), "train: 7 s");
+    }
+
+    #[test]
+    fn time_left_is_readable() {
+        for (seconds, text) in [(0, "0 s"), (59, "59 s"), (150, "2 min 30 s"), (7_380, "2 h 3 min")] {
+            assert_eq!(readable(seconds), text);
+        }
     }
 
     #[test]

@@ -29,11 +29,13 @@ pub(crate) fn with_dashes(word: OsString) -> OsString {
     }
 }
 
-/// Adds core's defaults to the help of the flags that have one.
+/// Adds core's defaults to the help of the flags that have one, and leaves it to core to refuse negative numbers.
 pub(crate) fn with_defaults(command: Command) -> Result<Command> {
     let defaults = spec_defaults()?;
     Ok(command.mut_subcommands(|command| {
         command.mut_args(|argument| {
+            let takes_values = argument.get_action().takes_values();
+            let argument = argument.allow_negative_numbers(takes_values);
             let flag = argument.get_long().unwrap_or_default();
             let value = defaults.iter().find(|(key, _)| flag_of(key) == flag).map(|(key, value)| readable(key, value));
             match (value, argument.get_help().cloned()) {

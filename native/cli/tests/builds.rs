@@ -23,8 +23,7 @@ fn built_by_core(scenario: &Scenario, spec: &[(&str, &str)]) -> Vec<u8> {
     let mut build = start_build(&spec, &output, &storages).unwrap();
     let task = |kind, build: &str, receipts: &[String]| {
         let (build, receipts, storages) = (build.to_owned(), receipts.to_vec(), storages.clone());
-        let stage =
-            Stage::open(StageRequest { kind, build, receipts, partition: 0, threads: 1, storages }).unwrap();
+        let stage = Stage::open(StageRequest { kind, build, receipts, partition: 0, threads: 1, storages }).unwrap();
         if matches!(kind, StageKind::Sample | StageKind::Encode) {
             stage.append(&scenario.ids, &scenario.vectors).unwrap();
         }

@@ -12,14 +12,13 @@ use scenario::{Random, Scenario, run, signal, succeed, texts};
 const PUBLISHED: [&str; 3] = ["_SUCCESS", "faiss.index", "faiss.manifest.json"];
 
 /// A build of a few seconds in many steps.
-const FLAGS: [&str; 6] =
-    ["--factory-string", "OPQ8,IVF64,PQ8np", "--partition-rows", "20000", "--memory-limit", "16MiB"];
+const FLAGS: [&str; 6] = ["--factory-string", "IVF256,PQ8np", "--partition-rows", "20000", "--memory-limit", "16MiB"];
 
 #[test]
 fn a_signal_stops_the_build_with_exit_code_130_and_resume_goes_on() {
     let scenario = Scenario::new(200_000, 32);
     let undisturbed = scenario.built("undisturbed", &FLAGS);
-    for (name, after) in [("INT", "encode-00001.json"), ("TERM", "sample-0-00009.json")] {
+    for (name, after) in [("INT", "encode-00000.json"), ("TERM", "sample-0-00000.json")] {
         let mut build = scenario.build(name, &FLAGS).spawn().unwrap();
         scenario.wait_for(name, after, &mut build);
         let asked = Instant::now();

@@ -13,9 +13,9 @@ fn an_unknown_flag_is_refused_with_the_nearest_known_one() {
     for (typed, nearest) in [
         ("--factory-strin=Flat", "--factory-string"),
         ("--metrik=l2", "--metric"),
-        ("--dup=fail", "--ids"),
+        ("--dup=fail", "--duplicate-ids"),
         ("--treads", "--threads"),
-        ("--zzzzzzzzz", "--"),
+        ("--zzz", "--ids"),
     ] {
         let (code, stdout, stderr) = run(program().args(["build", "--input", "x", "--output", "y", typed]));
         assert_eq!((code, stdout.as_str()), (Some(2), ""));

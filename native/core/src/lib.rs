@@ -50,7 +50,8 @@ pub use error::{BuildError, ErrorKind, Result};
 pub use fault::{Fault, raise};
 pub use publish::publish;
 pub use resumption::{
-    adopt_build, check_receipt, delete_unnamed_files, merge_tasks, spec_defaults, temporary_directory, unfinished_builds,
+    adopt_build, check_receipt, delete_unnamed_files, merge_tasks, spec_defaults, temporary_directory,
+    unfinished_builds,
 };
 pub use stage::{ProgressReport, RejectedRow, Stage, StageKind, StageRequest};
 pub use training_plan::{TrainingDecision, plan_training};

@@ -138,7 +138,7 @@ impl Input {
     pub fn read(&self, splits: &[Split], _readers: usize) -> impl Iterator<Item = Result<Batch>> + Send + use<> {
         let (storages, batch_rows) = (self.storages.clone(), u64::try_from(self.batch_rows).unwrap_or(1).max(1));
         let (vectors, ids) = (self.vectors.clone_place(), self.ids.clone_place());
-        splits.to_vec().into_iter().flat_map(move |split| {
+        Vec::from(splits).into_iter().flat_map(move |split| {
             let (storages, vectors, ids) = (storages.clone(), vectors.clone_place(), ids.clone_place());
             (0..split.rows.div_ceil(batch_rows)).map(move |number| {
                 let first = split.first + number * batch_rows;

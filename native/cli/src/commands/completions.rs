@@ -13,9 +13,8 @@ pub(crate) fn run(flags: &CompletionsFlags, mut command: Command) -> Result<()> 
     let mut script = Vec::new();
     generate(flags.shell, &mut command, "faiss-indexer", &mut script);
     match &flags.output {
-        Some(path) => fs::write(path, script).map_err(|error| {
-            BuildError::new(ErrorKind::Storage, format!("cannot write {}: {error}", path.display()))
-        }),
+        Some(path) => fs::write(path, script)
+            .map_err(|error| BuildError::new(ErrorKind::Storage, format!("cannot write {}: {error}", path.display()))),
         None => console::answer(&String::from_utf8_lossy(&script)),
     }
 }

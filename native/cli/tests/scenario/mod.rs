@@ -10,16 +10,16 @@ use tempfile::TempDir;
 
 /// Rows in files, and room for outputs.
 #[derive(Debug)]
-pub struct Scenario {
-    pub directory: TempDir,
-    pub dimension: usize,
-    pub ids: Vec<i64>,
-    pub vectors: Vec<f32>,
+pub(crate) struct Scenario {
+    pub(crate) directory: TempDir,
+    pub(crate) dimension: usize,
+    pub(crate) ids: Vec<i64>,
+    pub(crate) vectors: Vec<f32>,
 }
 
 impl Scenario {
     /// Clustered rows with ids that are neither dense nor in order.
-    pub fn new(rows: usize, dimension: usize) -> Self {
+    pub(crate) fn new(rows: usize, dimension: usize) -> Self {
         let mut random = Random(1);
         let centers: Vec<f32> = (0..50 * dimension).map(|_| random.component()).collect();
         let vectors = (0..rows)
@@ -35,12 +35,12 @@ impl Scenario {
     }
 
     /// Writes the rows as they are to `vectors.npy` and `ids.npy`.
-    pub fn write(&self) {
+    pub(crate) fn write(&self) {
         self.write_first(self.ids.len());
     }
 
     /// Writes only the first `rows` rows.
-    pub fn write_first(&self, rows: usize) {
+    pub(crate) fn write_first(&self, rows: usize) {
         let components = self.vectors[..rows * self.dimension].iter();
         let vectors: Vec<u8> = components.flat_map(|component| component.to_le_bytes()).collect();
         let ids: Vec<u8> = self.ids[..rows].iter().flat_map(|id| id.to_le_bytes()).collect();
@@ -48,12 +48,12 @@ impl Scenario {
         write_npy(&self.path("ids.npy"), "<i8", &format!("({rows},)"), &ids);
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
     /// `faiss-indexer build` of the rows into the directory `output`.
-    pub fn build(&self, output: &str, flags: &[&str]) -> Command {
+    pub(crate) fn build(&self, output: &str, flags: &[&str]) -> Command {
         let mut command = program();
         command.current_dir(self.directory.path());
         command.args(["build", "--input", "vectors.npy", "--ids", "ids.npy", "--output", output]).args(flags);
@@ -61,17 +61,17 @@ impl Scenario {
     }
 
     /// A build that has to succeed; returns the index.
-    pub fn built(&self, output: &str, flags: &[&str]) -> Vec<u8> {
+    pub(crate) fn built(&self, output: &str, flags: &[&str]) -> Vec<u8> {
         succeed(&mut self.build(output, flags));
         self.index(output)
     }
 
-    pub fn index(&self, output: &str) -> Vec<u8> {
+    pub(crate) fn index(&self, output: &str) -> Vec<u8> {
         fs::read(self.path(output).join("faiss.index")).unwrap()
     }
 
     /// Names in the directory `output`, sorted; empty when there is none.
-    pub fn names(&self, output: &str) -> Vec<String> {
+    pub(crate) fn names(&self, output: &str) -> Vec<String> {
         let Ok(entries) = fs::read_dir(self.path(output)) else { return Vec::new() };
         let mut names: Vec<String> =
             entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
@@ -80,13 +80,13 @@ impl Scenario {
     }
 
     /// The journal of the unfinished build in `output`, once there is one.
-    pub fn journal(&self, output: &str) -> Option<PathBuf> {
+    pub(crate) fn journal(&self, output: &str) -> Option<PathBuf> {
         let mut builds = fs::read_dir(self.path(output).join("_temporary")).ok()?;
         Some(builds.next()?.unwrap().path().join("journal"))
     }
 
     /// Waits until the task `name` of the build into `output` is done.
-    pub fn wait_for(&self, output: &str, name: &str, build: &mut Child) {
+    pub(crate) fn wait_for(&self, output: &str, name: &str, build: &mut Child) {
         while !self.journal(output).is_some_and(|journal| journal.join(name).exists()) {
             assert!(build.try_wait().unwrap().is_none(), "the build ended before {name}");
             std::thread::sleep(std::time::Duration::from_millis(1));
@@ -95,41 +95,41 @@ impl Scenario {
 }
 
 /// The program that is shipped when `FAISS_INDEXER_PROGRAM` names it, else the one that cargo built for the test.
-pub fn program() -> Command {
+pub(crate) fn program() -> Command {
     let shipped = std::env::var_os("FAISS_INDEXER_PROGRAM");
     let mut command = Command::new(shipped.unwrap_or_else(|| env!("CARGO_BIN_EXE_faiss-indexer").into()));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
-pub fn run(command: &mut Command) -> (Option<i32>, String, String) {
+pub(crate) fn run(command: &mut Command) -> (Option<i32>, String, String) {
     texts(&command.output().unwrap())
 }
 
 /// Runs a command that has to succeed; returns stdout and stderr.
-pub fn succeed(command: &mut Command) -> (String, String) {
+pub(crate) fn succeed(command: &mut Command) -> (String, String) {
     let (code, stdout, stderr) = run(command);
     assert_eq!(code, Some(0), "{command:?}: {stderr}");
     (stdout, stderr)
 }
 
-pub fn texts(output: &Output) -> (Option<i32>, String, String) {
+pub(crate) fn texts(output: &Output) -> (Option<i32>, String, String) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code(), text(&output.stdout), text(&output.stderr))
 }
 
 /// Sends a signal by its name.
-pub fn signal(process: &Child, name: &str) {
+pub(crate) fn signal(process: &Child, name: &str) {
     let sent = Command::new("kill").args([&format!("-{name}"), &process.id().to_string()]).status().unwrap();
     assert!(sent.success());
 }
 
 /// A sequence that is the same in every run.
 #[derive(Debug)]
-pub struct Random(pub u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         self.0 >> 33
     }
