@@ -9,7 +9,6 @@ use faiss_indexer_core::{
     BuildError, ErrorKind, Result, Stage, StageKind, StageRequest, abandon, delete_unnamed_files, merge_tasks,
     plan_training, publish,
 };
-use faiss_indexer_input::{Input, Split};
 use faiss_indexer_storage::Storages;
 use log::{info, warn};
 
@@ -17,7 +16,7 @@ use crate::arguments::ProgressChoice;
 use crate::interruption::Interruption;
 use crate::journal::Journal;
 use crate::progress::{Phase, REFRESH};
-use crate::rows;
+use crate::rows::Rows;
 
 /// A started build and what it is made with.
 #[derive(Debug)]
@@ -31,19 +30,12 @@ pub(crate) struct LocalBuild {
     pub(crate) progress: ProgressChoice,
 }
 
-/// The rows of a build, in the groups that tasks take.
-#[derive(Debug)]
-pub(crate) struct PartitionedInput {
-    pub(crate) input: Input,
-    pub(crate) partitions: Vec<Vec<Split>>,
-}
-
 /// Numbers and names of what was published, as [`publish`] returns them.
 pub(crate) type Published = Vec<(String, String)>;
 
 impl LocalBuild {
     /// All stages. A build that fails leaves temporary files only where `--resume` can go on with them.
-    pub(crate) fn run(mut self, rows: &PartitionedInput) -> Result<Published> {
+    pub(crate) fn run(mut self, rows: &Rows) -> Result<Published> {
         self.stages(rows).map_err(|error| self.settle(error))
     }
 
@@ -66,17 +58,17 @@ impl LocalBuild {
         error
     }
 
-    fn stages(&mut self, rows: &PartitionedInput) -> Result<Published> {
+    fn stages(&mut self, rows: &Rows) -> Result<Published> {
         let samples = self.sample_and_plan(rows)?;
         let trained = self.train(&samples)?;
         let shards = self.encode(&trained, rows, 0)?;
         let encoded = [vec![trained], shards].concat();
-        let merged = self.merge(&encoded, rows.input.rows())?;
+        let merged = self.merge(&encoded, rows.count())?;
         self.publish(&[samples, encoded, merged].concat())
     }
 
     /// Samples, and samples again at a higher rate where the plan asks for it; returns the receipts of the last round.
-    pub(crate) fn sample_and_plan(&mut self, rows: &PartitionedInput) -> Result<Vec<String>> {
+    pub(crate) fn sample_and_plan(&mut self, rows: &Rows) -> Result<Vec<String>> {
         for round in 0_u32.. {
             let samples = self.every_partition(StageKind::Sample, &format!("sample-{round}"), &[], rows, 0)?;
             let decision = plan_training(&self.build, &samples)?;
@@ -102,12 +94,7 @@ impl LocalBuild {
     }
 
     /// Encodes all rows in tasks that are numbered from `first_partition` on.
-    pub(crate) fn encode(
-        &mut self,
-        trained: &str,
-        rows: &PartitionedInput,
-        first_partition: u32,
-    ) -> Result<Vec<String>> {
+    pub(crate) fn encode(&mut self, trained: &str, rows: &Rows, first_partition: u32) -> Result<Vec<String>> {
         self.every_partition(StageKind::Encode, "encode", &[trained.to_owned()], rows, first_partition)
     }
 
@@ -141,31 +128,31 @@ impl LocalBuild {
         kind: StageKind,
         name: &str,
         receipts: &[String],
-        rows: &PartitionedInput,
+        rows: &Rows,
         first_partition: u32,
     ) -> Result<Vec<String>> {
-        let PartitionedInput { input, partitions } = rows;
-        let readers = rows::readers(input, self.threads);
-        let tasks: Vec<_> = (first_partition..)
-            .zip(partitions)
-            .map(|(number, rows)| (number, format!("{name}-{number:05}"), rows))
+        let tasks: Vec<_> = rows
+            .partition_rows()
+            .enumerate()
+            .zip(first_partition..)
+            .map(|((partition, count), number)| (partition, count, number, format!("{name}-{number:05}")))
             .collect();
-        let finished = tasks.iter().filter(|(_, name, _)| self.journal.get(name).is_some());
-        let mut done: u64 = finished.map(|(_, _, splits)| rows::rows_of(splits)).sum();
-        let phase = Phase::begin(self.progress, kind.name(), Some(input.rows()), done);
+        let finished = tasks.iter().filter(|(.., name)| self.journal.get(name).is_some());
+        let mut done: u64 = finished.map(|(_, count, ..)| count).sum();
+        let phase = Phase::begin(self.progress, kind.name(), Some(rows.count()), done);
         let mut all = Vec::new();
-        for (number, name, splits) in tasks {
+        for (partition, count, number, name) in tasks {
             if let Some(receipt) = self.journal.get(&name) {
                 all.push(receipt);
                 continue;
             }
             let stage = self.open(kind, receipts, number)?;
             let receipt = while_showing(&stage, &phase, done, || {
-                rows::feed(input, splits, readers, &stage, &self.interruption)?;
+                rows.feed(partition, self.threads, &stage, &self.interruption)?;
                 stage.finish()
             })?;
             all.push(self.journal.record(&name, receipt)?);
-            done += rows::rows_of(splits);
+            done += count;
         }
         phase.finish(done);
         Ok(all)

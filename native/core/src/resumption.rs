@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::build_context::{BuildContext, TEMPORARY_NAME};
 use crate::error::{BuildError, ErrorKind, Result};
-use crate::receipts::{Receipt, to_json};
+use crate::receipts::to_json;
 use crate::spec::IndexSpec;
 
 /// Keys of a spec that change how an index is built and nothing in it.
@@ -79,8 +79,11 @@ pub fn adopt_build(build: &str, spec: &[(String, String)], output: &str) -> Resu
 pub fn check_receipt(build: &str, receipt: &str, storages: &Storages) -> Result<()> {
     for (uri, bytes) in files_of(&BuildContext::from_json(build)?, receipt)? {
         match storages.resolve(&uri)?.stat(&uri)?.map(|status| status.length) {
-            Some(found) if found == bytes => {}
-            Some(found) => return Err(BuildError::corrupt(&uri, format!("it has {found} bytes instead of {bytes}"))),
+            Some(found) if bytes.is_none_or(|bytes| found == bytes) => {}
+            Some(found) => {
+                let expected = bytes.unwrap_or_default();
+                return Err(BuildError::corrupt(&uri, format!("it has {found} bytes instead of {expected}")));
+            }
             None => return Err(BuildError::new(ErrorKind::NotFound, format!("{uri} is gone"))),
         }
     }
@@ -109,19 +112,32 @@ pub fn delete_unnamed_files(build: &str, receipts: &[String], storages: &Storage
     Ok(())
 }
 
-/// Names and lengths of a receipt's files.
-fn files_of(context: &BuildContext, receipt: &str) -> Result<Vec<(String, u64)>> {
-    let receipt: Receipt = serde_json::from_str(receipt)
+/// The files of a receipt, whatever its stage, and their lengths where it says them.
+fn files_of(context: &BuildContext, receipt: &str) -> Result<Vec<(String, Option<u64>)>> {
+    let receipt: Value = serde_json::from_str(receipt)
         .map_err(|error| BuildError::invalid(format!("a receipt cannot be read ({error}): {receipt}")))?;
-    Ok(match receipt {
-        Receipt::Sample(sample) => {
-            let row_bytes = context.spec.dimension * 4 + 8;
-            sample.sample.into_iter().map(|file| (file.uri, file.rows * row_bytes)).collect()
+    let mut files = Vec::new();
+    collect_files(&receipt, &mut files);
+    // A file of sampled rows has a vector and an id for each.
+    let sampled = receipt.get("sample").map(|file| (file["uri"].as_str(), file["rows"].as_u64()));
+    if let Some((Some(sampled), Some(rows))) = sampled {
+        let bytes = rows * (context.spec.dimension * 4 + 8);
+        files.iter_mut().filter(|(uri, _)| uri == sampled).for_each(|(_, length)| *length = Some(bytes));
+    }
+    Ok(files)
+}
+
+fn collect_files(value: &Value, files: &mut Vec<(String, Option<u64>)>) {
+    match value {
+        Value::Object(members) => {
+            if let Some(uri) = members.get("uri").and_then(Value::as_str) {
+                files.push((uri.to_owned(), members.get("bytes").and_then(Value::as_u64)));
+            }
+            members.values().for_each(|member| collect_files(member, files));
         }
-        Receipt::Train(trained) => vec![(trained.uri, trained.bytes)],
-        Receipt::Encode(shard) => shard.runs.into_iter().map(|run| (run.uri, run.bytes)).collect(),
-        Receipt::Merge(merged) => vec![(merged.uri, merged.bytes)],
-    })
+        Value::Array(elements) => elements.iter().for_each(|element| collect_files(element, files)),
+        _ => {}
+    }
 }
 
 fn members(spec: &IndexSpec) -> Result<Map<String, Value>> {
@@ -194,6 +210,18 @@ mod tests {
         let gone = check_receipt(&build, &receipt, &test.storages).unwrap_err();
         assert_eq!(gone.kind(), ErrorKind::NotFound);
         assert!(cut.to_string().contains(&sample) && gone.to_string().contains(&sample), "{cut} {gone}");
+    }
+
+    #[test]
+    fn every_stage_names_its_files_with_their_lengths() {
+        let test = TestBuild::new();
+        let merged = test.merged(&[("factoryString", "IVF4,SQ8"), ("sampleRate", "1")], &[Rows::new(500, 8)]).unwrap();
+        assert_eq!(merged.receipts.len(), 4);
+        for receipt in &merged.receipts {
+            let files = files_of(&BuildContext::from_json(&merged.build).unwrap(), receipt).unwrap();
+            let [(uri, Some(bytes))] = files.as_slice() else { panic!("{files:?} of {receipt}") };
+            assert_eq!(test.memory.stat(uri).unwrap().unwrap().length, *bytes);
+        }
     }
 
     #[test]

@@ -2,9 +2,70 @@
 
 #![forbid(unsafe_code)]
 
-use faiss_indexer_core::{BuildError, ErrorKind, Result};
-use faiss_indexer_storage::Storages;
+use faiss_indexer_storage::{StorageError, Storages};
 use serde::Serialize;
+
+/// The result of a call.
+pub type Result<T> = std::result::Result<T, InputError>;
+
+/// Why the input cannot be read.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum InputError {
+    /// The file system failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// There is no file.
+    #[error("{uri} holds no file")]
+    NoFiles {
+        /// The directory.
+        uri: String,
+    },
+    /// Of no known format.
+    #[error("{uri} {found}")]
+    UnknownFormat {
+        /// The file.
+        uri: String,
+        /// What it is.
+        found: &'static str,
+    },
+    /// Damaged.
+    #[error("{uri} cannot be read")]
+    Unreadable {
+        /// The file.
+        uri: String,
+    },
+    /// Ids are missing.
+    #[error("{message}")]
+    Ids {
+        /// What is wrong.
+        message: String,
+    },
+    /// An id is too large.
+    #[error("{id}")]
+    IdTooLarge {
+        /// The id.
+        id: u64,
+    },
+    /// Another file.
+    #[error("{uri} has changed")]
+    Changed {
+        /// The file.
+        uri: String,
+    },
+    /// Of another input.
+    #[error("no split {split}")]
+    UnknownSplit {
+        /// The split.
+        split: String,
+    },
+    /// No thread.
+    #[error("cannot start a reader: {message}")]
+    Thread {
+        /// Why.
+        message: String,
+    },
+}
 
 /// How rows are read.
 #[derive(Debug, Clone)]
@@ -114,9 +175,11 @@ impl Input {
     }
 
     /// Components per row.
-    #[must_use]
-    pub fn dimension(&self) -> usize {
-        usize::try_from(self.vectors.columns).unwrap_or_default()
+    ///
+    /// # Errors
+    /// None.
+    pub fn dimension(&self) -> Result<usize> {
+        Ok(usize::try_from(self.vectors.columns).unwrap_or_default())
     }
 
     /// Pieces that may be read apart.
@@ -126,9 +189,11 @@ impl Input {
     }
 
     /// What tells this input from others.
-    #[must_use]
-    pub fn identity(&self) -> String {
-        format!("{} {} {}", self.vectors.uri, self.vectors.rows, self.vectors.columns)
+    ///
+    /// # Errors
+    /// None.
+    pub fn identity(&self) -> Result<String> {
+        Ok(format!("{} {} {}", self.vectors.uri, self.vectors.rows, self.vectors.columns))
     }
 
     /// The rows of `splits`.
@@ -157,7 +222,7 @@ impl Input {
 
 impl Npy {
     fn open(uri: &str, kind: &str, storages: &Storages) -> Result<Self> {
-        let damaged = || BuildError::new(ErrorKind::CorruptFile, format!("{uri} is no .npy file of {kind}"));
+        let damaged = || InputError::Unreadable { uri: uri.to_owned() };
         let reader = storages.resolve(uri)?.open(uri)?;
         let mut start = [0; 10];
         reader.read_exact_at(0, &mut start)?;
@@ -187,6 +252,6 @@ impl Npy {
     }
 }
 
-fn invalid(message: &str) -> BuildError {
-    BuildError::new(ErrorKind::InvalidSpec, message)
+fn invalid(message: &str) -> InputError {
+    InputError::Ids { message: message.to_owned() }
 }

@@ -9,8 +9,8 @@ use crate::arguments::BuildFlags;
 use crate::console;
 use crate::interruption::Interruption;
 use crate::journal::{Journal, Origin};
-use crate::local_build::{LocalBuild, PartitionedInput};
-use crate::rows;
+use crate::local_build::LocalBuild;
+use crate::rows::Rows;
 
 pub(crate) fn run(flags: &BuildFlags) -> Result<()> {
     let progress = console::install(&flags.display);
@@ -19,11 +19,9 @@ pub(crate) fn run(flags: &BuildFlags) -> Result<()> {
     check_build(&spec, &flags.output, &storages)?;
 
     let interruption = Interruption::listen()?;
-    let input = rows::open(&flags.input.input, &flags.input.columns, &storages)?;
-    spec.push(("dimension".to_owned(), input.dimension().to_string()));
-    let partitions = rows::partitions(&input, flags.rows_of_a_step.partition_rows);
-    let rows = PartitionedInput { input, partitions };
-    info!("{} rows of dimension {}", rows.input.rows(), rows.input.dimension());
+    let rows = Rows::open(&flags.input.input, &flags.input.columns, flags.rows_of_a_step.partition_rows, &storages)?;
+    spec.push(("dimension".to_owned(), rows.dimension().to_string()));
+    info!("{} rows of dimension {}", rows.count(), rows.dimension());
 
     interruption.check()?;
     let (build, journal) = begin(flags, &spec, &rows, &storages)?;
@@ -32,13 +30,8 @@ pub(crate) fn run(flags: &BuildFlags) -> Result<()> {
 }
 
 /// The build to go on with, or one that begins.
-fn begin(
-    flags: &BuildFlags,
-    spec: &[(String, String)],
-    rows: &PartitionedInput,
-    storages: &Storages,
-) -> Result<(String, Journal)> {
-    let origin = origin(flags, rows);
+fn begin(flags: &BuildFlags, spec: &[(String, String)], rows: &Rows, storages: &Storages) -> Result<(String, Journal)> {
+    let origin = origin(flags, rows)?;
     if flags.resume {
         if let Some((build, journal)) = Journal::find(&flags.output, spec, &origin, storages)? {
             info!("going on after {} finished steps", journal.receipts().len());
@@ -57,15 +50,15 @@ fn begin(
     }
 }
 
-fn origin(flags: &BuildFlags, rows: &PartitionedInput) -> Origin {
+fn origin(flags: &BuildFlags, rows: &Rows) -> Result<Origin> {
     let columns = &flags.input.columns;
-    let partitions: Vec<String> = rows.partitions.iter().map(|splits| rows::rows_of(splits).to_string()).collect();
-    Origin::from([
+    let partitions: Vec<String> = rows.partition_rows().map(|count| count.to_string()).collect();
+    Ok(Origin::from([
         ("version".to_owned(), build_info()),
-        ("input".to_owned(), rows.input.identity()),
+        ("input".to_owned(), rows.identity()?),
         ("id-column".to_owned(), columns.id_column.clone()),
         ("embedding-column".to_owned(), columns.embedding_column.clone()),
         ("ids".to_owned(), columns.ids.clone().unwrap_or_default()),
         ("rows of the partitions".to_owned(), partitions.join(" ")),
-    ])
+    ]))
 }
