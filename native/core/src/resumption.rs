@@ -194,7 +194,7 @@ mod tests {
         let build = start_build(&spec, OUTPUT, &test.storages).unwrap();
         let receipt = test.task(StageKind::Sample, &build, &[], 0, Some(&rows)).unwrap();
         let directory = temporary_directory(&build).unwrap();
-        assert_eq!(unfinished_builds(OUTPUT, &test.storages).unwrap(), [directory.clone()]);
+        assert_eq!(unfinished_builds(OUTPUT, &test.storages).unwrap(), std::slice::from_ref(&directory));
         check_receipt(&build, &receipt, &test.storages).unwrap();
         let sample = test.memory.list(&directory).unwrap().remove(0);
 
