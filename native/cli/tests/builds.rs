@@ -127,14 +127,16 @@ fn resume_refuses_another_spec_or_input_and_repeats_steps_whose_files_are_lost()
     }
     // A rename keeps the time of a file, which an input may go by.
     let moved = |from: &str, to: &str| fs::rename(scenario.path(from), scenario.path(to)).unwrap();
-    moved("ids.npy", "all-ids.npy");
-    moved("vectors.npy", "all-vectors.npy");
+    moved("ids", "all-ids");
+    moved("vectors", "all-vectors");
     scenario.write_first(59_999);
     let (code, _, stderr) = run(&mut scenario.build("out", &resume));
     assert_eq!(code, Some(2), "{stderr}");
     assert!(stderr.contains("input differs"), "{stderr}");
-    moved("all-ids.npy", "ids.npy");
-    moved("all-vectors.npy", "vectors.npy");
+    moved("ids", "other-ids");
+    moved("vectors", "other-vectors");
+    moved("all-ids", "ids");
+    moved("all-vectors", "vectors");
 
     let build_directory = scenario.journal("out").unwrap().parent().unwrap().to_owned();
     let files = fs::read_dir(&build_directory).unwrap().map(|entry| entry.unwrap().path());

@@ -13,7 +13,7 @@ const FLAGS: [&str; 5] = ["build", "--factory-string", "IVF16,SQ8", "--partition
 /// Runs a shell script in which `BUILD` is the build into `disk/out`.
 fn run_script(scenario: &Scenario, before: &[&str], script: &str) -> (Option<i32>, String, String) {
     let program = scenario::program();
-    let input = ["--input", "vectors.npy", "--ids", "ids.npy", "--output", "disk/out"];
+    let input = ["--input", "vectors", "--ids", "ids", "--output", "disk/out"];
     let build = [&[program.get_program().to_str().unwrap()], &FLAGS[..], &input].concat().join(" ");
     let script = script.replace("BUILD", &build);
     let mut words = before.iter().copied().chain(["bash", "-c", script.as_str()]);

@@ -8,6 +8,9 @@ use std::process::{Child, Command, Output, Stdio};
 
 use tempfile::TempDir;
 
+/// A file is the least that a partition has.
+const ROWS_PER_FILE: usize = 5_000;
+
 /// Rows in files, and room for outputs.
 #[derive(Debug)]
 pub(crate) struct Scenario {
@@ -34,18 +37,26 @@ impl Scenario {
         scenario
     }
 
-    /// Writes the rows as they are to `vectors.npy` and `ids.npy`.
+    /// Writes the rows as they are to files in `vectors` and `ids`, in the order of their names.
     pub(crate) fn write(&self) {
         self.write_first(self.ids.len());
     }
 
     /// Writes only the first `rows` rows.
     pub(crate) fn write_first(&self, rows: usize) {
-        let components = self.vectors[..rows * self.dimension].iter();
-        let vectors: Vec<u8> = components.flat_map(|component| component.to_le_bytes()).collect();
-        let ids: Vec<u8> = self.ids[..rows].iter().flat_map(|id| id.to_le_bytes()).collect();
-        write_npy(&self.path("vectors.npy"), "<f4", &format!("({rows}, {})", self.dimension), &vectors);
-        write_npy(&self.path("ids.npy"), "<i8", &format!("({rows},)"), &ids);
+        for directory in ["vectors", "ids"] {
+            fs::create_dir_all(self.path(directory)).unwrap();
+        }
+        let (ids, vectors) = (&self.ids[..rows], &self.vectors[..rows * self.dimension]);
+        let files = ids.chunks(ROWS_PER_FILE).zip(vectors.chunks(ROWS_PER_FILE * self.dimension));
+        for (number, (ids, vectors)) in files.enumerate() {
+            let rows = ids.len();
+            let vectors: Vec<u8> = vectors.iter().flat_map(|component| component.to_le_bytes()).collect();
+            let ids: Vec<u8> = ids.iter().flat_map(|id| id.to_le_bytes()).collect();
+            let shape = format!("({rows}, {})", self.dimension);
+            write_npy(&self.path(&format!("vectors/{number:03}.npy")), "<f4", &shape, &vectors);
+            write_npy(&self.path(&format!("ids/{number:03}.npy")), "<i8", &format!("({rows},)"), &ids);
+        }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -56,7 +67,7 @@ impl Scenario {
     pub(crate) fn build(&self, output: &str, flags: &[&str]) -> Command {
         let mut command = program();
         command.current_dir(self.directory.path());
-        command.args(["build", "--input", "vectors.npy", "--ids", "ids.npy", "--output", output]).args(flags);
+        command.args(["build", "--input", "vectors", "--ids", "ids", "--output", output]).args(flags);
         command
     }
 
