@@ -1,7 +1,8 @@
 //! Ctrl-C and SIGTERM: the first stops the stage that works, the second ends the process.
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use faiss_indexer_core::{BuildError, ErrorKind, Result, Stage};
@@ -12,11 +13,11 @@ use signal_hook::iterator::Signals;
 /// Of a process that the user stopped.
 pub(crate) const EXIT_CODE: u8 = 130;
 
-/// Whether the user wants to stop, and the stage to tell.
-#[derive(Debug, Default)]
+/// Whether the user wants to stop, and how to tell what is at work.
+#[derive(Default)]
 pub(crate) struct Interruption {
     requested: AtomicBool,
-    at_work: Mutex<Weak<Stage>>,
+    stop: Mutex<Option<Box<dyn Fn() + Send>>>,
 }
 
 impl Interruption {
@@ -50,16 +51,32 @@ impl Interruption {
 
     /// Makes `stage` the one to stop.
     pub(crate) fn watch(&self, stage: &Arc<Stage>) -> Result<()> {
-        *self.at_work.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(stage);
-        // A signal that came before this line told the stage before.
+        let stage = Arc::downgrade(stage);
+        self.stop_with(move || {
+            if let Some(stage) = stage.upgrade() {
+                stage.cancel();
+            }
+        })
+    }
+
+    /// Makes `stop` the way to stop what is at work.
+    pub(crate) fn stop_with(&self, stop: impl Fn() + Send + 'static) -> Result<()> {
+        *self.stop.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(stop));
+        // A signal that came before this line stopped what was at work before.
         self.check()
     }
 
     fn request(&self) {
         self.requested.store(true, Ordering::SeqCst);
-        if let Some(stage) = self.at_work.lock().unwrap_or_else(PoisonError::into_inner).upgrade() {
-            stage.cancel();
+        if let Some(stop) = self.stop.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            stop();
         }
         warn!("stopping; once more exits at once");
+    }
+}
+
+impl fmt::Debug for Interruption {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Interruption").field("requested", &self.requested).finish_non_exhaustive()
     }
 }

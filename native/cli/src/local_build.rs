@@ -28,25 +28,27 @@ pub(crate) struct LocalBuild {
     pub(crate) storages: Storages,
     pub(crate) threads: usize,
     pub(crate) progress: ProgressChoice,
+    /// Whether `--resume` could go on with it.
+    pub(crate) resumable: bool,
 }
 
 /// Numbers and names of what was published, as [`publish`] returns them.
 pub(crate) type Published = Vec<(String, String)>;
 
 impl LocalBuild {
-    /// All stages. A build that fails leaves temporary files only where `--resume` can go on with them.
+    /// All stages, from the first row to the published index.
     pub(crate) fn run(mut self, rows: &Rows) -> Result<Published> {
         self.stages(rows).map_err(|error| self.settle(error))
     }
 
-    /// What is left of a build that stopped with `error`.
+    /// Cleans up after a build that stopped with `error`: temporary files stay only where `--resume` can use them.
     pub(crate) fn settle(&self, error: BuildError) -> BuildError {
         let later = matches!(
             error.kind(),
             ErrorKind::Cancelled | ErrorKind::Storage | ErrorKind::PermissionDenied | ErrorKind::OutOfMemory
         );
         let receipts = self.journal.receipts();
-        let settled = if later && !receipts.is_empty() {
+        let settled = if later && self.resumable && !receipts.is_empty() {
             info!("{} finished steps are kept: the same command with --resume goes on after them", receipts.len());
             delete_unnamed_files(&self.build, &receipts, &self.storages)
         } else {
