@@ -25,7 +25,8 @@ pub(crate) fn run(flags: &BuildFlags) -> Result<()> {
 
     interruption.check()?;
     let (build, journal) = begin(flags, &spec, &rows, &storages)?;
-    let build = LocalBuild { build, journal, interruption, storages, threads: threads(&flags.task), progress, resumable: true };
+    let build =
+        LocalBuild { build, journal, interruption, storages, threads: threads(&flags.task), progress, resumable: true };
     print_summary(&build.run(&rows)?)
 }
 
