@@ -12,6 +12,8 @@ cargo_flags := --release --locked
 
 library_directory := jvm/core/build/native/io/faissindexer/native/linux-x86_64
 library := $(library_directory)/libfaiss_indexer.so
+program := dist/bin/faiss-indexer
+completions := dist/completions
 
 shell_scripts = $$(grep -rlI --exclude-dir=build -E '^\#!(/bin/bash|/usr/bin/env bash)' \
 	.ci benchmarks examples jvm native scripts tests 2>/dev/null)
@@ -29,10 +31,10 @@ demo: dist ## build an index of real embeddings with Spark and search it with st
 	@examples/demo/run
 
 .PHONY: test
-test: test-notices test-rust test-native-library test-jvm test-bare-debian test-demo ## run every test
+test: test-notices test-rust test-native-library test-cli test-jvm test-bare-debian test-demo ## run every test
 
 .PHONY: dist
-dist: native notices ## put the launchers and jars into dist/
+dist: native notices cli ## put the program, the launchers and jars into dist/
 	@$(with_tools) $(gradle) dist
 
 .PHONY: bench
@@ -70,6 +72,17 @@ native: set-up ## build the native library that goes into the jar
 		if cmp -s $(library).unfinished $(library); then rm $(library).unfinished; \
 		else mv $(library).unfinished $(library); fi
 
+.PHONY: cli
+cli: set-up ## build the command line program and the completions of its flags into dist/
+	@$(with_tools) cargo rustc $(cargo_flags) -p faiss-indexer-cli --bin faiss-indexer -- \
+		-C linker="$(CURDIR)/native/toolchain/link-old-glibc"
+	@$(with_tools) mkdir -p $(dir $(program)) $(completions); \
+		strip -o $(program).unfinished "$$CARGO_TARGET_DIR/release/faiss-indexer"; \
+		mv $(program).unfinished $(program)
+	@$(program) completions bash --output $(completions)/faiss-indexer.bash
+	@$(program) completions zsh --output $(completions)/_faiss-indexer
+	@$(program) completions fish --output $(completions)/faiss-indexer.fish
+
 .PHONY: notices
 notices: set-up ## collect the licences of everything that is linked into the jar
 	@$(with_tools) "$$FAISS_INDEXER_PYTHON_CURRENT" scripts/third-party-notices --write jvm/core/build/notices/META-INF
@@ -89,7 +102,7 @@ test-notices: set-up-for-tests ## check that THIRD-PARTY-NOTICES.md lists what i
 .PHONY: test-rust
 test-rust: set-up-for-tests ## test the Rust crates, with a JVM in the process for the boundary
 	@$(with_tools) $(gradle) :hadoop:writeTestClasspath; \
-		FAISS_INDEXER_TEST_CLASSPATH="$$(cat build/test-classpath.txt)" cargo test $(cargo_flags) --workspace
+		FAISS_INDEXER_TEST_CLASSPATH="$$(cat build/test-classpath.txt)" cargo test $(cargo_flags) --workspace --exclude faiss-indexer-cli
 
 .PHONY: test-native-library
 test-native-library: set-up-for-tests native ## check what the native library needs and exports
@@ -97,12 +110,17 @@ test-native-library: set-up-for-tests native ## check what the native library ne
 	@$(with_tools) "$$FAISS_INDEXER_PYTHON_CURRENT" tests/native_library/check-native-library $(library)
 	@echo "1 passed, 0 failed"
 
+.PHONY: test-cli
+test-cli: set-up-for-tests cli ## test the program as it is shipped: whole builds, kill -9, a full disk
+	@$(with_tools) "$$FAISS_INDEXER_PYTHON_CURRENT" tests/native_library/check-native-library --program $(program)
+	@$(with_tools) FAISS_INDEXER_PROGRAM="$(CURDIR)/$(program)" cargo test $(cargo_flags) -p faiss-indexer-cli
+
 .PHONY: test-jvm
 test-jvm: set-up-for-tests native notices ## test the Java and Scala modules, Spark and a small HDFS
 	@$(with_tools) $(gradle) test
 
 .PHONY: test-bare-debian
-test-bare-debian: set-up-for-tests jvm ## build an index from the packed jar in a Debian root without a C++ runtime (needs root)
+test-bare-debian: set-up-for-tests jvm cli ## build an index from the packed jar and by the program in a Debian root without a C++ runtime (needs root)
 	@tests/bare_debian/test-bare-debian
 
 .PHONY: test-demo

@@ -51,6 +51,7 @@ mod numbers;
 mod publish;
 mod quantization;
 mod receipts;
+mod resumption;
 mod row_hash;
 mod run_file;
 mod run_reader;
@@ -82,6 +83,10 @@ pub use fault::{Fault, raise};
 pub use import::{ImportControl, import_index};
 pub use inspect::{IndexDescription, ListsDescription, inspect, inspect_list_sizes};
 pub use publish::publish;
+pub use resumption::{
+    adopt_build, check_receipt, delete_unnamed_files, merge_tasks, spec_defaults, temporary_directory,
+    unfinished_builds,
+};
 pub use stage::{ProgressReport, RejectedRow, Stage, StageKind, StageRequest};
 pub use training_plan::{TrainingDecision, plan_training};
 pub use workers::Workers;

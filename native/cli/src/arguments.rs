@@ -1,0 +1,368 @@
+//! What may be typed. Values stay text here: core checks them, and knows the defaults.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap_complete::Shell;
+
+/// Builds, extends, checks and evaluates Faiss indexes of embeddings on this machine
+#[derive(Debug, Parser)]
+#[command(name = "faiss-indexer", version, max_term_width = 110, infer_long_args = false)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Build(BuildFlags),
+    Add(AddFlags),
+    Merge(MergeFlags),
+    Inspect(InspectFlags),
+    Verify(VerifyFlags),
+    Evaluate(EvaluateFlags),
+    Completions(CompletionsFlags),
+}
+
+/// Builds an index of the rows of files and publishes it
+///
+/// The last line of stdout is one JSON object with rows, bytes, seconds per stage, fingerprint and index. Exit code 0:
+/// the index is published; 2: the arguments cannot be built, nothing was written; 1: the build failed; 130: Ctrl-C.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  faiss-indexer build --input embeddings/ --output index/ --metric cosine
+  faiss-indexer build --input vectors.npy --ids ids.npy --output index/ --factory-string OPQ32_128,IVF4096,PQ32
+  faiss-indexer build --input embeddings/ --output index/ --metric cosine --resume")]
+pub(crate) struct BuildFlags {
+    #[command(flatten)]
+    pub(crate) input: InputFlags,
+
+    /// Directory for faiss.index, faiss.manifest.json and _SUCCESS
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) output: String,
+
+    #[command(flatten)]
+    pub(crate) index: IndexFlags,
+
+    #[command(flatten)]
+    pub(crate) task: TaskFlags,
+
+    /// Go on with the unfinished build of the same input and spec that lies in the output directory
+    #[arg(long)]
+    pub(crate) resume: bool,
+
+    #[command(flatten)]
+    pub(crate) rows_of_a_step: StepFlags,
+
+    #[command(flatten)]
+    pub(crate) display: DisplayFlags,
+}
+
+/// Adds rows to a published index, without training again, and publishes the result
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  faiss-indexer add --index index/ --input todays-embeddings/ --output index-with-today/")]
+pub(crate) struct AddFlags {
+    /// Directory of the published index
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) index: String,
+
+    #[command(flatten)]
+    pub(crate) input: InputFlags,
+
+    /// Directory of the new index; the old one's own needs --overwrite
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) output: String,
+
+    #[command(flatten)]
+    pub(crate) task: TaskFlags,
+
+    #[command(flatten)]
+    pub(crate) rows_of_a_step: StepFlags,
+
+    #[command(flatten)]
+    pub(crate) display: DisplayFlags,
+}
+
+/// Merges published indexes that share their trained state into one
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  faiss-indexer merge --index monday/ --index tuesday/ --output both/ --duplicate-ids keepFirst")]
+pub(crate) struct MergeFlags {
+    /// Directory of a published index; at least two
+    #[arg(long = "index", value_name = "DIR", required = true, num_args = 1.., value_hint = ValueHint::DirPath)]
+    pub(crate) indexes: Vec<String>,
+
+    /// Directory of the new index
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) output: String,
+
+    #[command(flatten)]
+    pub(crate) task: TaskFlags,
+
+    #[command(flatten)]
+    pub(crate) display: DisplayFlags,
+}
+
+/// Describes an index file of ours or of Faiss: family, metric, dimension, rows, lists and sizes
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  faiss-indexer inspect --json index/faiss.index")]
+pub(crate) struct InspectFlags {
+    /// One JSON object instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// The index file
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) file: String,
+}
+
+/// Reads a published index again and checks everything that its manifest states
+///
+/// Exit code 0: all of it is true; 1: the first lie is named.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  faiss-indexer verify index/")]
+pub(crate) struct VerifyFlags {
+    /// Directory of the published index
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) directory: String,
+
+    #[command(flatten)]
+    pub(crate) display: DisplayFlags,
+}
+
+/// Searches an index and prints its recall against exact search
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  faiss-indexer evaluate --index index/ --queries queries.parquet --k 10 --nprobe 1,4,16,64")]
+pub(crate) struct EvaluateFlags {
+    /// Directory of the published index
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) index: String,
+
+    /// File or directory of the queries, in the columns of the input
+    #[arg(long, value_name = "URI", value_hint = ValueHint::AnyPath)]
+    pub(crate) queries: String,
+
+    /// Neighbours for each query
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub(crate) k: usize,
+
+    /// How many lists are searched; a list of numbers gives a line for each
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1,4,16,64")]
+    pub(crate) nprobe: Vec<usize>,
+
+    /// Files or directories that the index was built from, for the exact search
+    #[arg(long, value_name = "URI", num_args = 1.., value_hint = ValueHint::AnyPath)]
+    pub(crate) input: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) columns: ColumnFlags,
+
+    /// One JSON object instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) display: DisplayFlags,
+}
+
+/// Prints the script that completes flags in a shell
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  faiss-indexer completions bash > ~/.local/share/bash-completion/completions/faiss-indexer")]
+pub(crate) struct CompletionsFlags {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub(crate) shell: Shell,
+
+    /// File to write instead of stdout
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// Where rows come from.
+#[derive(Debug, Args)]
+pub(crate) struct InputFlags {
+    /// Files or directories of embeddings: Parquet, Arrow IPC or .npy
+    #[arg(long, value_name = "URI", required = true, num_args = 1.., value_hint = ValueHint::AnyPath)]
+    pub(crate) input: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) columns: ColumnFlags,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ColumnFlags {
+    /// File of the ids that belong to .npy embeddings
+    #[arg(long, value_name = "URI", value_hint = ValueHint::FilePath)]
+    pub(crate) ids: Option<String>,
+
+    /// Column of the ids
+    #[arg(long, value_name = "NAME", default_value = "entityId")]
+    pub(crate) id_column: String,
+
+    /// Column of the embeddings
+    #[arg(long, value_name = "NAME", default_value = "embedding")]
+    pub(crate) embedding_column: String,
+}
+
+/// What the index is.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Index")]
+pub(crate) struct IndexFlags {
+    /// Faiss factory string; chosen from rows and dimension when absent
+    #[arg(long, value_name = "STRING")]
+    factory_string: Option<String>,
+
+    /// Distance: l2, ip, cosine, l1 or linf
+    #[arg(long, value_name = "METRIC")]
+    metric: Option<String>,
+
+    /// Share of the rows that train, raised to what the family needs and capped at what it can use
+    #[arg(long, value_name = "SHARE")]
+    sample_rate: Option<String>,
+
+    /// Chooses the sample and all that is random in training
+    #[arg(long, value_name = "N")]
+    seed: Option<String>,
+
+    /// Where ids are kept: auto, or always in an IndexIDMap around the index
+    #[arg(long, value_name = "auto|always")]
+    id_map: Option<String>,
+
+    /// Number of complete indexes that share the rows, for families that cannot be merged
+    #[arg(long, value_name = "N")]
+    shards: Option<String>,
+}
+
+impl IndexFlags {
+    /// As keys and values of a spec.
+    pub(crate) fn pairs(&self) -> Vec<(String, String)> {
+        given([
+            ("factoryString", &self.factory_string),
+            ("metric", &self.metric),
+            ("sampleRate", &self.sample_rate),
+            ("seed", &self.seed),
+            ("idMap", &self.id_map),
+            ("shards", &self.shards),
+        ])
+    }
+}
+
+/// How the index comes to be.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Build")]
+pub(crate) struct TaskFlags {
+    /// Threads at work; all CPUs when absent
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<String>,
+
+    /// Memory for rows that are not yet on disk, beside the trained state
+    #[arg(long, value_name = "SIZE")]
+    memory_limit: Option<String>,
+
+    /// What null, wrong-dimensional and non-finite rows do
+    #[arg(long, value_name = "fail|skip")]
+    bad_rows: Option<String>,
+
+    /// What rows do that share an id
+    #[arg(long, value_name = "fail|keepFirst|allow")]
+    duplicate_ids: Option<String>,
+
+    /// Replace a finished index in the output directory
+    #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    overwrite: Option<String>,
+
+    /// Write report.html beside the index
+    #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    report: Option<String>,
+}
+
+impl TaskFlags {
+    /// As keys and values of a spec.
+    pub(crate) fn pairs(&self) -> Vec<(String, String)> {
+        given([
+            ("threads", &self.threads),
+            ("memoryLimit", &self.memory_limit),
+            ("badRows", &self.bad_rows),
+            ("duplicateIds", &self.duplicate_ids),
+            ("overwrite", &self.overwrite),
+            ("report", &self.report),
+        ])
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Build")]
+pub(crate) struct StepFlags {
+    /// Rows of a partition, after each of which --resume can go on
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    pub(crate) partition_rows: u64,
+}
+
+/// What is shown on stderr.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Output")]
+pub(crate) struct DisplayFlags {
+    /// How far a stage is; auto is bar on a terminal and lines elsewhere
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = ProgressChoice::Auto)]
+    pub(crate) progress: ProgressChoice,
+
+    /// More about what goes on
+    #[arg(long, conflicts_with = "quiet")]
+    pub(crate) verbose: bool,
+
+    /// Warnings and errors only, and no progress
+    #[arg(long)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProgressChoice {
+    Auto,
+    Bar,
+    Lines,
+    None,
+}
+
+fn given<const N: usize>(flags: [(&str, &Option<String>); N]) -> Vec<(String, String)> {
+    let given = flags.into_iter().filter_map(|(key, value)| value.clone().map(|value| (key.to_owned(), value)));
+    given.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_has_no_contradiction_and_every_command_shows_an_example() {
+        let mut command = Arguments::command();
+        command.build();
+        command.clone().debug_assert();
+        for command in command.get_subcommands().filter(|command| command.get_name() != "help") {
+            let help = command.clone().render_long_help().to_string();
+            assert!(help.contains(&format!("\n  faiss-indexer {} ", command.get_name())), "{help}");
+        }
+    }
+
+    #[test]
+    fn every_key_of_a_spec_but_the_dimension_has_a_flag() {
+        let build = Arguments::command().find_subcommand("build").unwrap().clone();
+        let flags: Vec<_> = build.get_arguments().filter_map(|flag| flag.get_long()).collect();
+        for (key, _) in faiss_indexer_core::spec_defaults().unwrap() {
+            assert!(flags.contains(&crate::spelling::flag_of(&key).as_str()), "{key}");
+        }
+    }
+}

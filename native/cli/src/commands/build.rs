@@ -1,0 +1,65 @@
+//! `faiss-indexer build`
+
+use faiss_indexer_core::{Result, abandon, build_info, check_build, start_build};
+use faiss_indexer_storage::Storages;
+use log::info;
+
+use super::{print_summary, threads};
+use crate::arguments::BuildFlags;
+use crate::console;
+use crate::interruption::Interruption;
+use crate::journal::{Journal, Origin};
+use crate::local_build::LocalBuild;
+use crate::rows::Rows;
+
+pub(crate) fn run(flags: &BuildFlags) -> Result<()> {
+    let progress = console::install(&flags.display);
+    let storages = Storages::new();
+    let mut spec = [flags.index.pairs(), flags.task.pairs()].concat();
+    check_build(&spec, &flags.output, &storages)?;
+
+    let interruption = Interruption::listen()?;
+    let rows = Rows::open(&flags.input.input, &flags.input.columns, flags.rows_of_a_step.partition_rows, &storages)?;
+    spec.push(("dimension".to_owned(), rows.dimension().to_string()));
+    info!("{} rows of dimension {}", rows.count(), rows.dimension());
+
+    interruption.check()?;
+    let (build, journal) = begin(flags, &spec, &rows, &storages)?;
+    let build =
+        LocalBuild { build, journal, interruption, storages, threads: threads(&flags.task), progress, resumable: true };
+    print_summary(&build.run(&rows)?)
+}
+
+/// The build to go on with, or one that begins.
+fn begin(flags: &BuildFlags, spec: &[(String, String)], rows: &Rows, storages: &Storages) -> Result<(String, Journal)> {
+    let origin = origin(flags, rows)?;
+    if flags.resume {
+        if let Some((build, journal)) = Journal::find(&flags.output, spec, &origin, storages)? {
+            info!("going on after {} finished steps", journal.receipts().len());
+            return Ok((build, journal));
+        }
+        info!("{} holds no unfinished build: a new one begins", flags.output);
+    }
+    let build = start_build(spec, &flags.output, storages)?;
+    match Journal::create(&build, &origin, storages) {
+        Ok(journal) => Ok((build, journal)),
+        Err(error) => {
+            // What matters to the user is why the journal could not be written.
+            let _left_behind = abandon(&build, storages);
+            Err(error)
+        }
+    }
+}
+
+fn origin(flags: &BuildFlags, rows: &Rows) -> Result<Origin> {
+    let columns = &flags.input.columns;
+    let partitions: Vec<String> = rows.partition_rows().map(|count| count.to_string()).collect();
+    Ok(Origin::from([
+        ("version".to_owned(), build_info()),
+        ("input".to_owned(), rows.identity()?),
+        ("id-column".to_owned(), columns.id_column.clone()),
+        ("embedding-column".to_owned(), columns.embedding_column.clone()),
+        ("ids".to_owned(), columns.ids.clone().unwrap_or_default()),
+        ("rows of the partitions".to_owned(), partitions.join(" ")),
+    ]))
+}

@@ -1,0 +1,194 @@
+//! The stages of a build on this machine: one task after another, each with all threads, so that the memory of a
+//! build is that of one task whatever the number of cores.
+
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+
+use faiss_indexer_core::{
+    BuildError, ErrorKind, Result, Stage, StageKind, StageRequest, abandon, delete_unnamed_files, merge_tasks,
+    plan_training, publish,
+};
+use faiss_indexer_storage::Storages;
+use log::{info, warn};
+
+use crate::arguments::ProgressChoice;
+use crate::interruption::Interruption;
+use crate::journal::Journal;
+use crate::progress::{Phase, REFRESH};
+use crate::rows::Rows;
+
+/// A started build and what it is made with.
+#[derive(Debug)]
+pub(crate) struct LocalBuild {
+    /// As core returned it last.
+    pub(crate) build: String,
+    pub(crate) journal: Journal,
+    pub(crate) interruption: Arc<Interruption>,
+    pub(crate) storages: Storages,
+    pub(crate) threads: usize,
+    pub(crate) progress: ProgressChoice,
+    /// Whether `--resume` could go on with it.
+    pub(crate) resumable: bool,
+}
+
+/// Numbers and names of what was published, as [`publish`] returns them.
+pub(crate) type Published = Vec<(String, String)>;
+
+impl LocalBuild {
+    /// All stages, from the first row to the published index.
+    pub(crate) fn run(mut self, rows: &Rows) -> Result<Published> {
+        self.stages(rows).map_err(|error| self.settle(error))
+    }
+
+    /// Cleans up after a build that stopped with `error`: temporary files stay only where `--resume` can use them.
+    pub(crate) fn settle(&self, error: BuildError) -> BuildError {
+        let later = matches!(
+            error.kind(),
+            ErrorKind::Cancelled | ErrorKind::Storage | ErrorKind::PermissionDenied | ErrorKind::OutOfMemory
+        );
+        let receipts = self.journal.receipts();
+        let settled = if later && self.resumable && !receipts.is_empty() {
+            info!("{} finished steps are kept: the same command with --resume goes on after them", receipts.len());
+            delete_unnamed_files(&self.build, &receipts, &self.storages)
+        } else {
+            abandon(&self.build, &self.storages)
+        };
+        if let Err(left) = settled {
+            warn!("temporary files are left behind: {left}");
+        }
+        error
+    }
+
+    fn stages(&mut self, rows: &Rows) -> Result<Published> {
+        let samples = self.sample_and_plan(rows)?;
+        let trained = self.train(&samples)?;
+        let shards = self.encode(&trained, rows, 0)?;
+        let encoded = [vec![trained], shards].concat();
+        let merged = self.merge(&encoded, rows.count())?;
+        self.publish(&[samples, encoded, merged].concat())
+    }
+
+    /// Samples, and samples again at a higher rate where the plan asks for it; returns the receipts of the last round.
+    pub(crate) fn sample_and_plan(&mut self, rows: &Rows) -> Result<Vec<String>> {
+        for round in 0_u32.. {
+            let samples = self.every_partition(StageKind::Sample, &format!("sample-{round}"), &[], rows, 0)?;
+            let decision = plan_training(&self.build, &samples)?;
+            decision.notes.iter().for_each(|note| info!("{note}"));
+            self.build = decision.build;
+            if !decision.resample {
+                return Ok(samples);
+            }
+        }
+        Err(BuildError::new(ErrorKind::Internal, "the plan never had enough samples"))
+    }
+
+    pub(crate) fn train(&mut self, samples: &[String]) -> Result<String> {
+        if let Some(receipt) = self.journal.get("train") {
+            info!("train: done before");
+            return Ok(receipt);
+        }
+        let phase = Phase::begin(self.progress, "train", None, 0);
+        let stage = self.open(StageKind::Train, samples, 0)?;
+        let receipt = self.journal.record("train", while_showing(&stage, &phase, 0, || stage.finish())?)?;
+        phase.finish(stage.progress().rows);
+        Ok(receipt)
+    }
+
+    /// Encodes all rows in tasks that are numbered from `first_partition` on.
+    pub(crate) fn encode(&mut self, trained: &str, rows: &Rows, first_partition: u32) -> Result<Vec<String>> {
+        self.every_partition(StageKind::Encode, "encode", &[trained.to_owned()], rows, first_partition)
+    }
+
+    /// Merges into one index, or into one for each shard of the spec.
+    pub(crate) fn merge(&mut self, encoded: &[String], rows: u64) -> Result<Vec<String>> {
+        let phase = Phase::begin(self.progress, "merge", Some(rows), 0);
+        let mut done = 0;
+        let mut receipts = Vec::new();
+        for shard in 0..merge_tasks(&self.build)? {
+            let name = format!("merge-{shard:05}");
+            if let Some(receipt) = self.journal.get(&name) {
+                receipts.push(receipt);
+                continue;
+            }
+            let stage = self.open(StageKind::Merge, encoded, shard)?;
+            receipts.push(self.journal.record(&name, while_showing(&stage, &phase, done, || stage.finish())?)?);
+            done += stage.progress().rows;
+        }
+        phase.finish(done);
+        Ok(receipts)
+    }
+
+    pub(crate) fn publish(&self, receipts: &[String]) -> Result<Published> {
+        // Once begun it is not interrupted: it takes a moment and leaves no half-published output.
+        self.interruption.check()?;
+        publish(&self.build, receipts, &self.storages)
+    }
+
+    fn every_partition(
+        &mut self,
+        kind: StageKind,
+        name: &str,
+        receipts: &[String],
+        rows: &Rows,
+        first_partition: u32,
+    ) -> Result<Vec<String>> {
+        let tasks: Vec<_> = rows
+            .partition_rows()
+            .enumerate()
+            .zip(first_partition..)
+            .map(|((partition, count), number)| (partition, count, number, format!("{name}-{number:05}")))
+            .collect();
+        let finished = tasks.iter().filter(|(.., name)| self.journal.get(name).is_some());
+        let mut done: u64 = finished.map(|(_, count, ..)| count).sum();
+        let phase = Phase::begin(self.progress, kind.name(), Some(rows.count()), done);
+        let mut all = Vec::new();
+        for (partition, count, number, name) in tasks {
+            if let Some(receipt) = self.journal.get(&name) {
+                all.push(receipt);
+                continue;
+            }
+            let stage = self.open(kind, receipts, number)?;
+            let receipt = while_showing(&stage, &phase, done, || {
+                rows.feed(partition, self.threads, &stage, &self.interruption)?;
+                stage.finish()
+            })?;
+            all.push(self.journal.record(&name, receipt)?);
+            done += count;
+        }
+        phase.finish(done);
+        Ok(all)
+    }
+
+    fn open(&self, kind: StageKind, receipts: &[String], partition: u32) -> Result<Arc<Stage>> {
+        self.interruption.check()?;
+        let stage = Arc::new(Stage::open(StageRequest {
+            kind,
+            build: self.build.clone(),
+            receipts: receipts.to_vec(),
+            partition,
+            threads: self.threads,
+            storages: self.storages.clone(),
+        })?);
+        self.interruption.watch(&stage)?;
+        Ok(stage)
+    }
+}
+
+/// Does `work` while another thread shows how far `stage` is.
+fn while_showing<T>(stage: &Stage, phase: &Phase, before: u64, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    thread::scope(|scope| {
+        let (working, ended) = channel::<()>();
+        let show = move || {
+            while ended.recv_timeout(REFRESH) == Err(RecvTimeoutError::Timeout) {
+                phase.set(before + stage.progress().rows);
+            }
+        };
+        if let Err(error) = thread::Builder::new().name("progress".into()).spawn_scoped(scope, show) {
+            warn!("progress is not shown: {error}");
+        }
+        let result = work();
+        drop(working);
+        result
+    })
+}

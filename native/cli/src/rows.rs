@@ -1,0 +1,129 @@
+//! The one place that knows how rows are read.
+
+use faiss_indexer_core::{BuildError, ErrorKind, RejectedRow, Result, Stage};
+use faiss_indexer_input::{Input, InputError, InputOptions, Rejected, Split};
+use faiss_indexer_storage::Storages;
+
+use crate::arguments::ColumnFlags;
+use crate::interruption::Interruption;
+
+/// Small enough that many readers fit into memory, large enough that a batch costs nothing beside its rows.
+const BATCH_ROWS: usize = 512;
+
+/// The rows of a build, in the groups that tasks take.
+#[derive(Debug)]
+pub(crate) struct Rows {
+    input: Input,
+    dimension: usize,
+    partitions: Vec<Vec<Split>>,
+}
+
+impl Rows {
+    /// Looks at the files of `uris`. A partition has `partition_rows` rows or a little more.
+    pub(crate) fn open(
+        uris: &[String],
+        columns: &ColumnFlags,
+        partition_rows: u64,
+        storages: &Storages,
+    ) -> Result<Self> {
+        let options = InputOptions {
+            id_column: columns.id_column.clone(),
+            embedding_column: columns.embedding_column.clone(),
+            ids_uri: columns.ids.clone(),
+            dimension: None,
+            batch_rows: BATCH_ROWS,
+        };
+        let input = Input::open(uris, &options, storages).map_err(build_error)?;
+        let dimension = input.dimension().map_err(build_error)?;
+        let partitions = partitions(&input, partition_rows);
+        Ok(Self { input, dimension, partitions })
+    }
+
+    /// Rows of all files, bad ones included.
+    pub(crate) fn count(&self) -> u64 {
+        self.input.rows()
+    }
+
+    /// Components per row.
+    pub(crate) fn dimension(&self) -> usize {
+        self.dimension
+    }
+
+    /// What tells this input from others.
+    pub(crate) fn identity(&self) -> Result<String> {
+        self.input.identity().map_err(build_error)
+    }
+
+    /// Rows of each partition.
+    pub(crate) fn partition_rows(&self) -> impl Iterator<Item = u64> {
+        self.partitions.iter().map(|splits| splits.iter().map(|split| split.rows).sum())
+    }
+
+    /// Appends all rows of a partition to `stage`.
+    pub(crate) fn feed(
+        &self,
+        partition: usize,
+        threads: usize,
+        stage: &Stage,
+        interruption: &Interruption,
+    ) -> Result<()> {
+        let splits = self.partitions.get(partition).map_or(&[][..], Vec::as_slice);
+        for batch in self.input.read(splits, self.readers(threads)) {
+            interruption.check()?;
+            let batch = batch.map_err(build_error)?;
+            for row in batch.rejected {
+                stage.reject(rejected(row))?;
+            }
+            stage.append(&batch.ids, &batch.vectors)?;
+        }
+        Ok(())
+    }
+
+    /// How many readers keep `threads` threads at work without filling the memory with rows that wait.
+    fn readers(&self, threads: usize) -> usize {
+        const MOST_BYTES: usize = 64 << 20;
+        let batch_bytes = BATCH_ROWS * (self.dimension * size_of::<f32>() + size_of::<i64>());
+        threads.min(MOST_BYTES / batch_bytes).max(1)
+    }
+}
+
+/// Groups of consecutive splits; a function of the input alone.
+fn partitions(input: &Input, rows: u64) -> Vec<Vec<Split>> {
+    let mut partitions: Vec<Vec<Split>> = Vec::new();
+    let mut room = 0;
+    for split in input.splits() {
+        match partitions.last_mut() {
+            Some(partition) if room > 0 => partition.push(split.clone()),
+            _ => {
+                partitions.push(vec![split.clone()]);
+                room = rows;
+            }
+        }
+        room = room.saturating_sub(split.rows);
+    }
+    partitions
+}
+
+/// What cannot be read because of what was asked for is a wrong spec, the rest is the files' fault.
+fn build_error(error: InputError) -> BuildError {
+    let kind = match &error {
+        InputError::Storage(storage) => return storage.clone().into(),
+        InputError::NoFiles { .. } => ErrorKind::NotFound,
+        InputError::UnknownFormat { .. } | InputError::Unreadable { .. } => ErrorKind::CorruptFile,
+        InputError::IdTooLarge { .. } | InputError::Changed { .. } | InputError::UnknownSplit { .. } => {
+            ErrorKind::BadRows
+        }
+        InputError::Thread { .. } => ErrorKind::OutOfMemory,
+        _ => ErrorKind::InvalidSpec,
+    };
+    BuildError::new(kind, error.to_string())
+}
+
+fn rejected(row: Rejected) -> RejectedRow {
+    match row {
+        Rejected::NullId => RejectedRow::NullId,
+        Rejected::NullEmbedding { id } => RejectedRow::NullEmbedding { id },
+        Rejected::WrongDimension { id, dimension } => RejectedRow::WrongDimension { id, dimension },
+        Rejected::NullComponent { id } => RejectedRow::NullComponent { id },
+    }
+}
