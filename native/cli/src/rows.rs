@@ -19,8 +19,8 @@ pub(crate) struct Rows {
 }
 
 impl Rows {
-    /// Looks at the files of `uris`. A partition has `partition_rows` rows or a little more. Without a `dimension`,
-    /// the rows have that of the files.
+    /// Looks at the files of `uris`. A partition has `partition_rows` rows or a little more. Without the
+    /// `dimension` of an index, the rows have that of the files.
     pub(crate) fn open(
         uris: &[String],
         columns: &ColumnFlags,
@@ -35,7 +35,13 @@ impl Rows {
             dimension,
             batch_rows: BATCH_ROWS,
         };
-        let input = Input::open(uris, &options, storages).map_err(build_error)?;
+        let input = Input::open(uris, &options, storages).map_err(|error| match error {
+            InputError::Dimension { uri, found, expected, .. } if dimension == Some(expected) => {
+                let message = format!("the embeddings of {uri} have dimension {found}, the index has {expected}");
+                BuildError::new(ErrorKind::InvalidSpec, message)
+            }
+            other => build_error(other),
+        })?;
         let dimension = input.dimension().map_err(build_error)?;
         let partitions = partitions(&input, partition_rows);
         Ok(Self { input, dimension, partitions })
