@@ -123,6 +123,16 @@ fn people_get_a_table_and_queries_that_are_rows_can_leave_themselves_out() {
     assert_eq!(lines[5][1], "1.0000");
     assert!(stderr.contains("verify: ") && stderr.contains("exact: 20,000 rows done"), "{stderr}");
 
+    // Ids of queries matter only to leave own rows out.
+    let words = ["evaluate", "--index", "out", "--queries", "queries", "--input", "vectors", "--ids", "ids"];
+    let (without_ids, _) = succeed(&mut scenario.command(&words));
+    let recall = |table: &str| -> Vec<String> {
+        table.lines().skip(3).map(|line| line.split_whitespace().nth(1).unwrap().to_owned()).collect()
+    };
+    assert_eq!(recall(&without_ids), recall(&stdout));
+    let (code, _, stderr) = run(&mut scenario.command(&[&words[..], &["--exclude-own"]].concat()));
+    assert!(code == Some(2) && stderr.contains("(--query-ids)"), "{stderr}");
+
     // Rows of the data find themselves unless they are left out.
     let own = ["evaluate", "--index", "out", "--queries", "vectors/000.npy", "--query-ids", "ids/000.npy"];
     let own = [&own[..], &["--input", "vectors", "--ids", "ids", "--k", "1", "--nprobe", "1", "--json"]].concat();
