@@ -165,7 +165,7 @@ fn tables_that_cannot_be_embeddings_are_refused_by_name() {
 
 #[test]
 fn without_ids_rows_are_numbered_over_all_files_when_asked() {
-    let files = [("a.npy", single(0..30)), ("b.npy", single(30..50))];
+    let files = [("in/a.npy", single(0..30)), ("in/b.npy", single(30..50))];
     let files: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (*name, bytes.as_slice())).collect();
     assert!(read(&files, None, 7).is_err());
     let options = InputOptions { number_rows: true, batch_rows: 7, ..InputOptions::default() };
