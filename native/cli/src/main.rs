@@ -10,6 +10,7 @@ mod console;
 mod interruption;
 mod journal;
 mod local_build;
+mod own_process;
 mod progress;
 mod rows;
 mod spelling;

@@ -205,6 +205,14 @@ fn a_damaged_index_is_an_error_and_no_crash() {
         assert_eq!((code, stdout.as_str()), (Some(1), ""), "byte {place}: {stderr}");
         assert!(stderr.contains("error: out/faiss.index is "), "byte {place}: {stderr}");
     }
+    // Without a manifest nothing tells that neighbours are no rows, until the search reads beyond the memory it has.
+    let mut wild = whole.clone();
+    wild[400_000..1_000_000].fill(0x7f);
+    fs::write(scenario.path("wild.index"), wild).unwrap();
+    let (code, stdout, stderr) = run(&mut evaluate(&scenario, "wild.index", &[]));
+    assert_eq!((code, stdout.as_str()), (Some(1), ""), "{stderr}");
+    assert!(stderr.contains("wild.index is damaged, or memory is short"), "{stderr}");
+
     fs::write(scenario.path("cut.index"), &whole[..whole.len() / 2]).unwrap();
     let (code, _, stderr) = run(&mut evaluate(&scenario, "cut.index", &[]));
     assert!(code == Some(1) && stderr.contains("cut.index is damaged"), "{stderr}");

@@ -15,6 +15,7 @@ use super::verify::verify_showing;
 use super::{all_threads, to_json};
 use crate::arguments::{EvaluateFlags, ProgressChoice};
 use crate::console;
+use crate::own_process;
 use crate::progress::Phase;
 use crate::rows::Rows;
 
@@ -30,7 +31,12 @@ pub(crate) fn run(flags: &EvaluateFlags) -> Result<()> {
              For example: faiss-indexer evaluate --index index/ --queries queries.parquet --input embeddings/",
         ));
     }
-    let subject = Subject::open(flags, how, &storages)?;
+    let descriptions = inspect_all(&flags.index, &storages)?;
+    let has_manifest = descriptions.iter().any(|index| index.manifest.is_some());
+    if !has_manifest && !own_process::is_inside() {
+        return own_process::run_inside(&flags.index);
+    }
+    let subject = Subject::open(descriptions, flags, how, &storages)?;
     let sweep = subject.sweep(flags)?;
     let ks: Vec<usize> = flags.k.iter().filter_map(|k| usize::try_from(*k).ok()).collect();
     let queries = Arc::new(subject.queries(flags, &storages)?);
@@ -67,9 +73,13 @@ struct Subject {
 }
 
 impl Subject {
-    /// Opens the index after everything was checked that can be: Faiss trusts the files that it loads.
-    fn open(flags: &EvaluateFlags, how: ProgressChoice, storages: &Storages) -> Result<Self> {
-        let descriptions = inspect_all(&flags.index, storages)?;
+    /// Opens the index after its manifest, if it has one, was checked: Faiss trusts the files that it loads.
+    fn open(
+        descriptions: Vec<IndexDescription>,
+        flags: &EvaluateFlags,
+        how: ProgressChoice,
+        storages: &Storages,
+    ) -> Result<Self> {
         let manifest = descriptions.first().and_then(|index| index.manifest.as_ref());
         let stated = manifest.and_then(|manifest| manifest["spec"]["metric"].as_str());
         let metric = match (&flags.metric, stated, descriptions.first()) {
