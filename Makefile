@@ -38,7 +38,7 @@ dist: native notices cli ## put the program, the launchers and jars into dist/
 	@$(with_tools) $(gradle) dist
 
 .PHONY: bench
-bench: set-up ## run the benchmarks and print their figures
+bench: set-up cli ## run the benchmarks and print their figures
 	@benchmarks/run
 
 .PHONY: lint
@@ -73,12 +73,13 @@ native: set-up ## build the native library that goes into the jar
 		else mv $(library).unfinished $(library); fi
 
 .PHONY: cli
-cli: set-up ## build the command line program and the completions of its flags into dist/
+cli: notices ## build the command line program and the completions of its flags into dist/
 	@$(with_tools) cargo rustc $(cargo_flags) -p faiss-indexer-cli --bin faiss-indexer -- \
 		-C linker="$(CURDIR)/native/toolchain/link-old-glibc"
 	@$(with_tools) mkdir -p $(dir $(program)) $(completions); \
 		strip -o $(program).unfinished "$$CARGO_TARGET_DIR/release/faiss-indexer"; \
 		mv $(program).unfinished $(program)
+	@cp jvm/core/build/notices/META-INF/THIRD-PARTY-NOTICES.txt dist/
 	@$(program) completions bash --output $(completions)/faiss-indexer.bash
 	@$(program) completions zsh --output $(completions)/_faiss-indexer
 	@$(program) completions fish --output $(completions)/faiss-indexer.fish
