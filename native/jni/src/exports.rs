@@ -91,10 +91,7 @@ fn plan_training<'local>(
     let receipts = texts(env, &receipts, "receipts")?;
     let decision = core::plan_training(&build, &receipts)?;
     let core::TrainingDecision { build, resample, notes, merge_tasks, evaluates } = decision;
-    strings(
-        env,
-        [build, resample.to_string(), notes.join("\n"), merge_tasks.to_string(), evaluates.to_string()],
-    )
+    strings(env, [build, resample.to_string(), notes.join("\n"), merge_tasks.to_string(), evaluates.to_string()])
 }
 
 #[allow(clippy::too_many_arguments, reason = "the signature is Java's")]
