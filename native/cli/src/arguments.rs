@@ -60,9 +60,13 @@ pub(crate) struct BuildFlags {
 }
 
 /// Adds rows to a published index, without training again, and publishes the result
+///
+/// The index is as if one build had encoded all rows with the trained state that it has. Until it is replaced by the
+/// result, and after Ctrl-C, it is as it was. The last line of stdout is one JSON object, as that of build.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example:
+Examples:
+  faiss-indexer add --index index/ --input todays-embeddings/
   faiss-indexer add --index index/ --input todays-embeddings/ --output index-with-today/")]
 pub(crate) struct AddFlags {
     /// Directory of the published index
@@ -72,9 +76,9 @@ pub(crate) struct AddFlags {
     #[command(flatten)]
     pub(crate) input: InputFlags,
 
-    /// Directory of the new index; the old one's own needs --overwrite
+    /// Directory of the result; it replaces the old index when absent
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub(crate) output: String,
+    pub(crate) output: Option<String>,
 
     #[command(flatten)]
     pub(crate) task: TaskFlags,
@@ -87,14 +91,17 @@ pub(crate) struct AddFlags {
 }
 
 /// Merges published indexes that share their trained state into one
+///
+/// Such indexes come of one build by add with several outputs. The last line of stdout is one JSON object, as that of
+/// build.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
-  faiss-indexer merge --index monday/ --index tuesday/ --output both/ --duplicate-ids keepFirst")]
+  faiss-indexer merge --input monday/ tuesday/ --output both/ --duplicate-ids keepFirst")]
 pub(crate) struct MergeFlags {
-    /// Directory of a published index; at least two
-    #[arg(long = "index", value_name = "DIR", required = true, num_args = 1.., value_hint = ValueHint::DirPath)]
-    pub(crate) indexes: Vec<String>,
+    /// Directories of published indexes, two or more
+    #[arg(long, value_name = "DIR", required = true, num_args = 1.., value_hint = ValueHint::DirPath)]
+    pub(crate) input: Vec<String>,
 
     /// Directory of the new index
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
@@ -110,16 +117,17 @@ pub(crate) struct MergeFlags {
 /// Describes an index file of ours or of Faiss: family, metric, dimension, rows, lists and sizes
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example:
-  faiss-indexer inspect --json index/faiss.index")]
+Examples:
+  faiss-indexer inspect index/
+  faiss-indexer inspect --json elsewhere/of-faiss.index")]
 pub(crate) struct InspectFlags {
     /// One JSON object instead of text
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// The index file
-    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub(crate) file: String,
+    /// The index file, or the directory of a published index
+    #[arg(value_name = "FILE|DIR", value_hint = ValueHint::AnyPath)]
+    pub(crate) uri: String,
 }
 
 /// Reads a published index again and checks everything that its manifest states
@@ -134,38 +142,63 @@ pub(crate) struct VerifyFlags {
     #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) directory: String,
 
+    /// One JSON object instead of a sentence
+    #[arg(long)]
+    pub(crate) json: bool,
+
     #[command(flatten)]
     pub(crate) display: DisplayFlags,
 }
 
 /// Searches an index and prints its recall against exact search
+///
+/// Recall at k is the share of the k true neighbours that are among the k found. The true ones are found by comparing
+/// every query with every row of --input, which is read once. A published index is verified first.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example:
-  faiss-indexer evaluate --index index/ --queries queries.parquet --k 10 --nprobe 1,4,16,64")]
+Examples:
+  faiss-indexer evaluate --index index/ --queries queries.parquet --input embeddings/ --k 10 --nprobe 1,4,16,64
+  faiss-indexer evaluate --index index/ --queries some-rows.parquet --exclude-own --input embeddings/ --json")]
 pub(crate) struct EvaluateFlags {
-    /// Directory of the published index
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    /// Directory of a published index or of one in shards, or an index file
+    #[arg(long, value_name = "DIR|FILE", value_hint = ValueHint::AnyPath)]
     pub(crate) index: String,
 
-    /// File or directory of the queries, in the columns of the input
-    #[arg(long, value_name = "URI", value_hint = ValueHint::AnyPath)]
-    pub(crate) queries: String,
+    /// Files or directories of the queries, in the columns of the input
+    #[arg(long, value_name = "URI", required = true, num_args = 1.., value_hint = ValueHint::AnyPath)]
+    pub(crate) queries: Vec<String>,
 
-    /// Neighbours for each query
-    #[arg(long, value_name = "N", default_value_t = 10)]
-    pub(crate) k: usize,
+    /// File of the ids that belong to .npy queries
+    #[arg(long, value_name = "URI", value_hint = ValueHint::FilePath)]
+    pub(crate) query_ids: Option<String>,
 
-    /// How many lists are searched; a list of numbers gives a line for each
-    #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1,4,16,64")]
-    pub(crate) nprobe: Vec<usize>,
-
-    /// Files or directories that the index was built from, for the exact search
+    /// Files or directories that the index was built from
     #[arg(long, value_name = "URI", num_args = 1.., value_hint = ValueHint::AnyPath)]
     pub(crate) input: Vec<String>,
 
     #[command(flatten)]
     pub(crate) columns: ColumnFlags,
+
+    /// Neighbours for each query; a column for each number
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "10",
+        value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) k: Vec<u32>,
+
+    /// How many inverted lists are searched; a line for each number [default: 1,4,16,64]
+    #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) nprobe: Vec<u64>,
+
+    /// How many candidates a search of a graph keeps; a line for each number [default: 16,64,256]
+    #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) ef_search: Vec<u64>,
+
+    /// Queries are rows of the data: the row with the id of a query is none of its neighbours
+    #[arg(long)]
+    pub(crate) exclude_own: bool,
+
+    /// Distance of a file without a manifest: ip and cosine cannot be told apart in it
+    #[arg(long, value_name = "METRIC")]
+    pub(crate) metric: Option<String>,
 
     /// One JSON object instead of a table
     #[arg(long)]
@@ -201,7 +234,7 @@ pub(crate) struct InputFlags {
     pub(crate) columns: ColumnFlags,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct ColumnFlags {
     /// File of the ids that belong to .npy embeddings
     #[arg(long, value_name = "URI", value_hint = ValueHint::FilePath)]

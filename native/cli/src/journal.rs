@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use faiss_indexer_core::{
-    BuildError, ErrorKind, Result, adopt_build, check_receipt, delete_unnamed_files, temporary_directory,
+    BuildError, ErrorKind, Result, abandon, adopt_build, check_receipt, delete_unnamed_files, temporary_directory,
     unfinished_builds,
 };
 use faiss_indexer_storage::{CreateMode, Storage, Storages, join};
@@ -37,8 +37,15 @@ struct Header {
 }
 
 impl Journal {
-    /// Begins the journal of a build that has just been started.
+    /// Begins the journal of a build that has just been started, or abandons the build.
     pub(crate) fn create(build: &str, origin: &Origin, storages: &Storages) -> Result<Self> {
+        Self::begin(build, origin, storages).inspect_err(|_| {
+            // What matters to the user is why the journal could not be written.
+            let _left_behind = abandon(build, storages);
+        })
+    }
+
+    fn begin(build: &str, origin: &Origin, storages: &Storages) -> Result<Self> {
         let directory = join(&temporary_directory(build)?, DIRECTORY);
         let journal = Self { directory, storages: storages.clone(), receipts: BTreeMap::new() };
         let header = Header { build: build.to_owned(), origin: origin.clone() };

@@ -2,12 +2,10 @@
 //! build is that of one task whatever the number of cores.
 
 use std::sync::Arc;
-use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::thread;
 
 use faiss_indexer_core::{
-    BuildError, ErrorKind, Result, Stage, StageKind, StageRequest, abandon, delete_unnamed_files, merge_tasks,
-    plan_training, publish,
+    BuildError, ErrorKind, ImportControl, Result, Stage, StageKind, StageRequest, abandon, delete_unnamed_files,
+    evaluates, import_index, merge_tasks, plan_training, publish,
 };
 use faiss_indexer_storage::Storages;
 use log::{info, warn};
@@ -15,7 +13,7 @@ use log::{info, warn};
 use crate::arguments::ProgressChoice;
 use crate::interruption::Interruption;
 use crate::journal::Journal;
-use crate::progress::{Phase, REFRESH};
+use crate::progress::Phase;
 use crate::rows::Rows;
 
 /// A started build and what it is made with.
@@ -32,6 +30,13 @@ pub(crate) struct LocalBuild {
     pub(crate) resumable: bool,
 }
 
+/// A published index whose rows become part of a build.
+#[derive(Debug)]
+pub(crate) struct Source {
+    pub(crate) directory: String,
+    pub(crate) rows: u64,
+}
+
 /// Numbers and names of what was published, as [`publish`] returns them.
 pub(crate) type Published = Vec<(String, String)>;
 
@@ -39,6 +44,12 @@ impl LocalBuild {
     /// All stages, from the first row to the published index.
     pub(crate) fn run(mut self, rows: &Rows) -> Result<Published> {
         self.stages(rows).map_err(|error| self.settle(error))
+    }
+
+    /// What follows training, for a build that begins with the trained state and the rows of published indexes. New
+    /// rows may come with them.
+    pub(crate) fn extend(mut self, trained: &str, sources: &[Source], rows: Option<&Rows>) -> Result<Published> {
+        self.stages_of_extension(trained, sources, rows).map_err(|error| self.settle(error))
     }
 
     /// Cleans up after a build that stopped with `error`: temporary files stay only where `--resume` can use them.
@@ -66,11 +77,48 @@ impl LocalBuild {
         let shards = self.encode(&trained, rows, 0)?;
         let encoded = [vec![trained], shards].concat();
         let merged = self.merge(&encoded, rows.count())?;
-        self.publish(&[samples, encoded, merged].concat())
+        let measured = self.evaluate(&encoded, &merged)?;
+        self.publish(&[samples, encoded, merged, measured].concat())
+    }
+
+    fn stages_of_extension(&mut self, trained: &str, sources: &[Source], rows: Option<&Rows>) -> Result<Published> {
+        let imported = self.import(trained, sources)?;
+        let mut encoded = [vec![trained.to_owned()], imported].concat();
+        let mut total: u64 = sources.iter().map(|source| source.rows).sum();
+        if let Some(rows) = rows {
+            let first_partition = u32::try_from(sources.len())
+                .map_err(|_| BuildError::new(ErrorKind::InvalidSpec, "there are too many indexes"))?;
+            encoded.extend(self.encode(trained, rows, first_partition)?);
+            total += rows.count();
+        }
+        let merged = self.merge(&encoded, total)?;
+        let measured = self.evaluate(&encoded, &merged)?;
+        self.publish(&[encoded, merged, measured].concat())
+    }
+
+    /// Takes over the rows of published indexes as they are encoded.
+    fn import(&mut self, trained: &str, sources: &[Source]) -> Result<Vec<String>> {
+        let total = sources.iter().map(|source| source.rows).sum();
+        let phase = Phase::begin(self.progress, "import", Some(total), 0);
+        let mut done = 0;
+        let mut receipts = Vec::new();
+        for (source, number) in sources.iter().zip(0..) {
+            let control = Arc::new(ImportControl::default());
+            let stopped = Arc::clone(&control);
+            self.interruption.stop_with(move || stopped.cancel())?;
+            let directory = &source.directory;
+            let receipt = phase.show_while(&|| done + control.progress().rows, || {
+                import_index(&self.build, trained, directory, number, &self.storages, &control)
+            })?;
+            receipts.push(self.journal.record(&format!("import-{number:05}"), receipt)?);
+            done += source.rows;
+        }
+        phase.finish(done);
+        Ok(receipts)
     }
 
     /// Samples, and samples again at a higher rate where the plan asks for it; returns the receipts of the last round.
-    pub(crate) fn sample_and_plan(&mut self, rows: &Rows) -> Result<Vec<String>> {
+    fn sample_and_plan(&mut self, rows: &Rows) -> Result<Vec<String>> {
         for round in 0_u32.. {
             let samples = self.every_partition(StageKind::Sample, &format!("sample-{round}"), &[], rows, 0)?;
             let decision = plan_training(&self.build, &samples)?;
@@ -83,25 +131,25 @@ impl LocalBuild {
         Err(BuildError::new(ErrorKind::Internal, "the plan never had enough samples"))
     }
 
-    pub(crate) fn train(&mut self, samples: &[String]) -> Result<String> {
+    fn train(&mut self, samples: &[String]) -> Result<String> {
         if let Some(receipt) = self.journal.get("train") {
             info!("train: done before");
             return Ok(receipt);
         }
         let phase = Phase::begin(self.progress, "train", None, 0);
         let stage = self.open(StageKind::Train, samples, 0)?;
-        let receipt = self.journal.record("train", while_showing(&stage, &phase, 0, || stage.finish())?)?;
+        let receipt = self.journal.record("train", show(&stage, &phase, 0, || stage.finish())?)?;
         phase.finish(stage.progress().rows);
         Ok(receipt)
     }
 
     /// Encodes all rows in tasks that are numbered from `first_partition` on.
-    pub(crate) fn encode(&mut self, trained: &str, rows: &Rows, first_partition: u32) -> Result<Vec<String>> {
+    fn encode(&mut self, trained: &str, rows: &Rows, first_partition: u32) -> Result<Vec<String>> {
         self.every_partition(StageKind::Encode, "encode", &[trained.to_owned()], rows, first_partition)
     }
 
     /// Merges into one index, or into one for each shard of the spec.
-    pub(crate) fn merge(&mut self, encoded: &[String], rows: u64) -> Result<Vec<String>> {
+    fn merge(&mut self, encoded: &[String], rows: u64) -> Result<Vec<String>> {
         let phase = Phase::begin(self.progress, "merge", Some(rows), 0);
         let mut done = 0;
         let mut receipts = Vec::new();
@@ -112,14 +160,30 @@ impl LocalBuild {
                 continue;
             }
             let stage = self.open(StageKind::Merge, encoded, shard)?;
-            receipts.push(self.journal.record(&name, while_showing(&stage, &phase, done, || stage.finish())?)?);
+            receipts.push(self.journal.record(&name, show(&stage, &phase, done, || stage.finish())?)?);
             done += stage.progress().rows;
         }
         phase.finish(done);
         Ok(receipts)
     }
 
-    pub(crate) fn publish(&self, receipts: &[String]) -> Result<Published> {
+    /// Measures what was merged, if the build asks for it; returns the receipt then.
+    fn evaluate(&mut self, encoded: &[String], merged: &[String]) -> Result<Vec<String>> {
+        if !evaluates(&self.build)? {
+            return Ok(Vec::new());
+        }
+        if let Some(receipt) = self.journal.get("evaluate") {
+            info!("evaluate: done before");
+            return Ok(vec![receipt]);
+        }
+        let phase = Phase::begin(self.progress, "evaluate", None, 0);
+        let stage = self.open(StageKind::Evaluate, &[encoded, merged].concat(), 0)?;
+        let receipt = self.journal.record("evaluate", show(&stage, &phase, 0, || stage.finish())?)?;
+        phase.finish(stage.progress().rows);
+        Ok(vec![receipt])
+    }
+
+    fn publish(&self, receipts: &[String]) -> Result<Published> {
         // Once begun it is not interrupted: it takes a moment and leaves no half-published output.
         self.interruption.check()?;
         publish(&self.build, receipts, &self.storages)
@@ -149,7 +213,7 @@ impl LocalBuild {
                 continue;
             }
             let stage = self.open(kind, receipts, number)?;
-            let receipt = while_showing(&stage, &phase, done, || {
+            let receipt = show(&stage, &phase, done, || {
                 rows.feed(partition, self.threads, &stage, &self.interruption)?;
                 stage.finish()
             })?;
@@ -175,20 +239,7 @@ impl LocalBuild {
     }
 }
 
-/// Does `work` while another thread shows how far `stage` is.
-fn while_showing<T>(stage: &Stage, phase: &Phase, before: u64, work: impl FnOnce() -> Result<T>) -> Result<T> {
-    thread::scope(|scope| {
-        let (working, ended) = channel::<()>();
-        let show = move || {
-            while ended.recv_timeout(REFRESH) == Err(RecvTimeoutError::Timeout) {
-                phase.set(before + stage.progress().rows);
-            }
-        };
-        if let Err(error) = thread::Builder::new().name("progress".into()).spawn_scoped(scope, show) {
-            warn!("progress is not shown: {error}");
-        }
-        let result = work();
-        drop(working);
-        result
-    })
+/// Does `work` while `phase` shows how far `stage` is, after the rows done `before`.
+fn show<T>(stage: &Stage, phase: &Phase, before: u64, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    phase.show_while(&|| before + stage.progress().rows, work)
 }

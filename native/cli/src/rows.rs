@@ -1,7 +1,7 @@
 //! The one place that knows how rows are read.
 
 use faiss_indexer_core::{BuildError, ErrorKind, RejectedRow, Result, Stage};
-use faiss_indexer_input::{Input, InputError, InputOptions, Rejected, Split};
+use faiss_indexer_input::{Batch, Input, InputError, InputOptions, Rejected, Split};
 use faiss_indexer_storage::Storages;
 
 use crate::arguments::ColumnFlags;
@@ -19,18 +19,20 @@ pub(crate) struct Rows {
 }
 
 impl Rows {
-    /// Looks at the files of `uris`. A partition has `partition_rows` rows or a little more.
+    /// Looks at the files of `uris`. A partition has `partition_rows` rows or a little more. Without a `dimension`,
+    /// the rows have that of the files.
     pub(crate) fn open(
         uris: &[String],
         columns: &ColumnFlags,
         partition_rows: u64,
+        dimension: Option<usize>,
         storages: &Storages,
     ) -> Result<Self> {
         let options = InputOptions {
             id_column: columns.id_column.clone(),
             embedding_column: columns.embedding_column.clone(),
             ids_uri: columns.ids.clone(),
-            dimension: None,
+            dimension,
             batch_rows: BATCH_ROWS,
         };
         let input = Input::open(uris, &options, storages).map_err(build_error)?;
@@ -75,6 +77,16 @@ impl Rows {
                 stage.reject(rejected(row))?;
             }
             stage.append(&batch.ids, &batch.vectors)?;
+        }
+        Ok(())
+    }
+
+    /// Hands all rows to `take`, the rejected too.
+    pub(crate) fn each_batch(&self, threads: usize, mut take: impl FnMut(Batch) -> Result<()>) -> Result<()> {
+        for splits in &self.partitions {
+            for batch in self.input.read(splits, self.readers(threads)) {
+                take(batch.map_err(build_error)?)?;
+            }
         }
         Ok(())
     }

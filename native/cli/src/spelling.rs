@@ -29,15 +29,24 @@ pub(crate) fn with_dashes(word: OsString) -> OsString {
     }
 }
 
-/// Adds core's defaults to the help of the flags that have one, and leaves it to core to refuse negative numbers.
+/// Adds core's defaults to the help of the flags that have one, or where they are taken from; and leaves it to core to
+/// refuse negative numbers.
 pub(crate) fn with_defaults(command: Command) -> Result<Command> {
     let defaults = spec_defaults()?;
     Ok(command.mut_subcommands(|command| {
+        let name = command.get_name().to_owned();
         command.mut_args(|argument| {
             let takes_values = argument.get_action().takes_values();
             let argument = argument.allow_negative_numbers(takes_values);
             let flag = argument.get_long().unwrap_or_default();
-            let value = defaults.iter().find(|(key, _)| flag_of(key) == flag).map(|(key, value)| readable(key, value));
+            let found = defaults.iter().find(|(key, _)| flag_of(key) == flag);
+            let value = found.and_then(|(key, value)| match (name.as_str(), key.as_str()) {
+                ("build", _) => Some(readable(key, value)),
+                ("add" | "merge", "overwrite") => None,
+                ("add", _) => Some("that of the index".to_owned()),
+                ("merge", _) => Some("that of the first index".to_owned()),
+                _ => None,
+            });
             match (value, argument.get_help().cloned()) {
                 (Some(value), Some(help)) => argument.help(format!("{help} [default: {value}]")),
                 _ => argument,

@@ -8,7 +8,7 @@ use std::fs;
 
 use faiss_indexer_core::{Stage, StageKind, StageRequest, plan_training, publish, start_build};
 use faiss_indexer_storage::Storages;
-use scenario::{Scenario, run, succeed};
+use scenario::{Scenario, answer, run, succeed};
 
 const FACTORY_STRING: &str = "OPQ4,IVF16,PQ4np";
 const SEVERAL_PARTITIONS: [&str; 4] = ["--factory-string", FACTORY_STRING, "--partition-rows", "10000"];
@@ -146,4 +146,62 @@ fn resume_refuses_another_spec_or_input_and_repeats_steps_whose_files_are_lost()
     assert!(stderr.contains("going on after") && stderr.contains("encode-00000 has to be done again"), "{stderr}");
     assert!(scenario.index("out") == undisturbed);
     assert_eq!(scenario.names("out"), ["_SUCCESS", "faiss.index", "faiss.manifest.json"]);
+}
+
+#[test]
+fn a_graph_beyond_the_memory_limit_is_refused_before_rows_are_read() {
+    let scenario = Scenario::new(20_000, 64);
+    // The files look whole from outside.
+    let path = scenario.path("vectors/000.npy");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[200..].fill(0xff);
+    fs::write(&path, bytes).unwrap();
+    for (factory_string, limit) in [("HNSW32", "50MiB"), ("NSG32", "50MiB"), ("HNSW32,SQ8", "16MiB")] {
+        let flags = ["--factory-string", factory_string, "--memory-limit", limit];
+        let (code, stdout, stderr) = run(&mut scenario.build("out", &flags));
+        assert_eq!((code, stdout.as_str()), (Some(2), ""), "{stderr}");
+        assert!(stderr.contains("20000 rows of 64") && stderr.contains("--shards N"), "{stderr}");
+        assert!(!stderr.contains("sample") && !scenario.path("out").exists(), "{stderr}");
+    }
+    // Enough for it: then the rows are read, and are no numbers.
+    let (code, _, stderr) = run(&mut scenario.build("out", &["--factory-string", "HNSW32"]));
+    assert!(code == Some(1) && stderr.contains("NaN"), "{stderr}");
+}
+
+#[test]
+fn all_formats_of_the_same_rows_give_the_same_index() {
+    let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../input/tests/golden");
+    let scenario = Scenario::empty();
+    let build = |input: &str, flags: &[&str]| {
+        let input = golden.join(input);
+        let words = ["build", "--factory-string", "Flat", "--output", "out", "--overwrite", "--input"];
+        let mut command = scenario.command(&[&words[..], &[input.to_str().unwrap()], flags].concat());
+        command.arg("--quiet");
+        command
+    };
+    let ids = golden.join("ids.npy");
+    succeed(&mut build("embeddings.npy", &["--ids", ids.to_str().unwrap()]));
+    let expected = scenario.index("out");
+    let nested = ["--id-column", "item.entityId", "--embedding-column", "item.embedding"];
+    for (input, flags) in [
+        ("default.parquet", &[][..]),
+        ("byte_stream_split.parquet", &[]),
+        ("delta_ids_in_row_groups.parquet", &[]),
+        ("dictionary_ids.parquet", &[]),
+        ("fixed_size_list.parquet", &[]),
+        ("half_lz4.parquet", &[]),
+        ("large_list_of_double_brotli.parquet", &[]),
+        ("small_pages_of_version_2.parquet", &[]),
+        ("nested.parquet", &nested),
+        ("default.arrow", &[]),
+        ("feather.arrow", &[]),
+        ("growing_dictionary_stream.arrow", &[]),
+    ] {
+        assert_eq!(answer(&mut build(input, flags))["rows"], 24, "{input}");
+        assert!(scenario.index("out") == expected, "{input}");
+    }
+    let (code, _, stderr) = run(&mut build("with_nulls.parquet", &[]));
+    assert!(code == Some(1) && stderr.contains("4 bad rows"), "{stderr}");
+    let summary = answer(&mut build("with_nulls.parquet", &["--bad-rows", "skip"]));
+    assert_eq!((&summary["rows"], &summary["badRows"]), (&20.into(), &4.into()));
 }

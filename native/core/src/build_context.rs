@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::error::{BuildError, ErrorKind, Result};
 use crate::family::Family;
 use crate::spec::IndexSpec;
+use crate::training_plan::check_memory;
 
 /// The finished index.
 pub(crate) const INDEX_NAME: &str = "faiss.index";
@@ -73,6 +74,21 @@ impl BuildContext {
 /// spec says to overwrite it; storage errors.
 pub fn check_build(spec: &[(String, String)], output: &str, storages: &Storages) -> Result<()> {
     check(&IndexSpec::from_pairs(spec)?, output, storages).map(drop)
+}
+
+/// Refuses a spec that needs more memory for `rows` rows than its limit allows, for front ends that know the number of
+/// rows, or a bound on it, before any is read. Without it, the same is found out after the sample stage. The spec has
+/// its dimension.
+///
+/// # Errors
+/// [`ErrorKind::InvalidSpec`], saying what is needed and what helps.
+pub fn check_rows(spec: &[(String, String)], rows: u64) -> Result<()> {
+    let spec = IndexSpec::from_pairs(spec)?;
+    match &spec.factory_string {
+        Some(text) => check_memory(&spec, &Family::parse(text, spec.dimension, spec.metric, spec.id_map)?, rows),
+        // What is chosen for want of a factory string is never built by one task.
+        None => Ok(()),
+    }
 }
 
 /// Checks `spec` and `output` as [`check_build`] does and makes the directory of this build. Returns the build as JSON.

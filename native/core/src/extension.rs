@@ -26,6 +26,8 @@ pub struct Extension {
     pub build: String,
     /// The receipt of its training.
     pub trained: String,
+    /// Rows of each index.
+    pub rows: Vec<u64>,
 }
 
 /// Starts a build into `output` with the trained state of the published `indexes`, which must share it. Their rows are
@@ -48,20 +50,23 @@ pub fn start_extension(
         return Err(BuildError::invalid("an extension needs an index to begin with and an output"));
     };
     let manifest = extensible_manifest(first, storages)?;
+    let mut rows = vec![manifest.rows];
     for other in &indexes[1..] {
-        let found = extensible_manifest(other, storages)?.fingerprint;
-        if found != manifest.fingerprint {
+        let found = extensible_manifest(other, storages)?;
+        if found.fingerprint != manifest.fingerprint {
             let message = format!(
-                "{first} and {other} were trained differently (fingerprints {} and {found}), so their codes mean \
+                "{first} and {other} were trained differently (fingerprints {} and {}), so their codes mean \
                  different vectors and cannot be in one index",
-                manifest.fingerprint
+                manifest.fingerprint, found.fingerprint
             );
             return Err(BuildError::new(ErrorKind::FingerprintMismatch, message));
         }
+        rows.push(found.rows);
     }
     let mut context = manifest.context(&Uuid::new_v4().simple().to_string(), output);
     override_spec(&mut context.spec, first, overrides)?;
     refuse_finished_output(&context.spec, output, storages)?;
+    refuse_output_in_shards(&manifest, first, output)?;
 
     let index = IndexFile::open(&join(first, INDEX_NAME), storages)?;
     refuse_graph(&index)?;
@@ -80,7 +85,20 @@ pub fn start_extension(
     let (fingerprint, training_rows) = (manifest.fingerprint, manifest.training_rows);
     let clock = Clock::stop(began);
     let trained = TrainReceipt { uri, bytes, fingerprint, training_rows, queries: None, clock };
-    Ok(Extension { build: to_json(&context)?, trained: to_json(&Receipt::Train(trained))? })
+    Ok(Extension { build: to_json(&context)?, trained: to_json(&Receipt::Train(trained))?, rows })
+}
+
+/// The manifest above a shard states what the shard holds.
+fn refuse_output_in_shards(manifest: &Manifest, first: &str, output: &str) -> Result<()> {
+    match &manifest.shard {
+        Some(shard) if output == first.trim_end_matches('/') => {
+            let (number, of) = (shard.number, shard.of);
+            Err(BuildError::invalid(format!(
+                "{first} is shard {number} of {of}, and cannot change without them; choose another output"
+            )))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The manifest of an index that may be part of an extension, as far as the manifest tells.

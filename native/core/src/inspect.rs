@@ -106,6 +106,23 @@ pub fn inspect(uri: &str, storages: &Storages) -> Result<IndexDescription> {
     Ok(describe(&index, manifest))
 }
 
+/// Describes an index file, the published index of a directory, or every shard that a directory's manifest names.
+///
+/// # Errors
+/// As [`inspect`].
+pub fn inspect_all(uri: &str, storages: &Storages) -> Result<Vec<IndexDescription>> {
+    let storage = storages.resolve(uri)?;
+    let manifest = join(uri, MANIFEST_NAME);
+    let is_file = storage.stat(uri)?.is_some_and(|status| !status.is_directory);
+    if is_file || storage.stat(&manifest)?.is_none() {
+        return Ok(vec![inspect(uri, storages)?]);
+    }
+    match read_manifest(&manifest, storages)?.manifest.shards.as_slice() {
+        [] => Ok(vec![inspect(uri, storages)?]),
+        shards => shards.iter().map(|shard| inspect(&join(uri, &shard.directory), storages)).collect(),
+    }
+}
+
 /// The number of rows of every inverted list of what [`inspect`] describes; nothing for an index without lists.
 ///
 /// # Errors

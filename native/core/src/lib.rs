@@ -75,16 +75,16 @@ mod verify_tests;
 mod whole_build_tests;
 mod workers;
 
-pub use build_context::{abandon, check_build, start_build};
+pub use build_context::{abandon, check_build, check_rows, start_build};
 pub use cancellation::Cancellation;
 pub use error::{BuildError, ErrorKind, Result};
 pub use extension::{Extension, start_extension};
 pub use fault::{Fault, raise};
 pub use import::{ImportControl, import_index};
-pub use inspect::{IndexDescription, ListsDescription, inspect, inspect_list_sizes};
+pub use inspect::{IndexDescription, ListsDescription, inspect, inspect_all, inspect_list_sizes};
 pub use publish::publish;
 pub use resumption::{
-    adopt_build, check_receipt, delete_unnamed_files, merge_tasks, spec_defaults, temporary_directory,
+    adopt_build, check_receipt, delete_unnamed_files, evaluates, merge_tasks, spec_defaults, temporary_directory,
     unfinished_builds,
 };
 pub use stage::{ProgressReport, RejectedRow, Stage, StageKind, StageRequest};

@@ -53,6 +53,14 @@ pub fn merge_tasks(build: &str) -> Result<u32> {
     u32::try_from(shards).map_err(|_| BuildError::invalid(format!("shards={shards} is too large")))
 }
 
+/// Whether the stage evaluate, one task, follows the merge.
+///
+/// # Errors
+/// As [`temporary_directory`].
+pub fn evaluates(build: &str) -> Result<bool> {
+    Ok(BuildContext::from_json(build)?.spec.report)
+}
+
 /// The build as [`crate::start_build`] returned it once, with those values of `spec` that do not show in the index.
 ///
 /// # Errors

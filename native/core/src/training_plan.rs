@@ -1,7 +1,5 @@
 //! Between the sample stage and training: bad rows, the family, and how many rows train.
 
-use log::warn;
-
 use crate::build_context::BuildContext;
 use crate::error::{BuildError, ErrorKind, Result};
 use crate::family::{Family, MergePlan};
@@ -9,7 +7,7 @@ use crate::ledger::{BadRow, Ledger};
 use crate::memory_estimate::check_single_task_memory;
 use crate::numbers::to_u32;
 use crate::receipts::{Receipts, to_json};
-use crate::spec::BadRows;
+use crate::spec::{BadRows, IndexSpec};
 
 /// What the sample stage led to.
 #[derive(Debug, Clone)]
@@ -57,11 +55,7 @@ pub fn plan_training(build: &str, receipts: &[String]) -> Result<TrainingDecisio
         context.factory_string = Some(factory_string);
     }
     let family = context.family()?;
-    if family.merge_plan() == MergePlan::SingleTask {
-        let (dimension, limit) = (context.spec.dimension, context.spec.memory_limit);
-        let rows = rows.div_ceil(context.spec.shards);
-        check_single_task_memory(family.inner_factory_string(), rows, dimension, limit)?;
-    }
+    check_memory(&context.spec, &family, rows)?;
     let kept: u64 = samples.iter().filter_map(|sample| sample.sample.as_ref()).map(|file| file.rows).sum();
     let wanted = training_rows(&context, &family, rows, &mut final_notes)?;
     context.training_rows = Some(wanted);
@@ -75,6 +69,15 @@ pub fn plan_training(build: &str, receipts: &[String]) -> Result<TrainingDecisio
     }
     let merge_tasks = to_u32(context.spec.shards)?;
     Ok(TrainingDecision { build: to_json(&context)?, resample, notes, merge_tasks, evaluates: context.spec.report })
+}
+
+/// Refuses a family that one task builds in memory when `rows` rows need more than the limit.
+pub(crate) fn check_memory(spec: &IndexSpec, family: &Family, rows: u64) -> Result<()> {
+    if family.merge_plan() != MergePlan::SingleTask {
+        return Ok(());
+    }
+    let rows = rows.div_ceil(spec.shards);
+    check_single_task_memory(family.inner_factory_string(), rows, spec.dimension, spec.memory_limit)
 }
 
 /// The dimension may have been taken from the first row. Skipping most rows because that one was unusual is never
@@ -118,9 +121,7 @@ fn training_rows(context: &BuildContext, family: &Family, rows: u64, notes: &mut
     }
     if chosen < limits.wanted {
         let wanted = limits.wanted;
-        let note = format!("{factory_string} wants {wanted} training rows and gets all {chosen}: expect lower recall");
-        warn!("{note}");
-        notes.push(note);
+        notes.push(format!("{factory_string} wants {wanted} training rows and gets all {chosen}: expect lower recall"));
     }
     Ok(chosen)
 }

@@ -1,9 +1,29 @@
 //! `faiss-indexer add`
 
-use faiss_indexer_core::{BuildError, ErrorKind, Result};
+use faiss_indexer_core::{BuildError, ErrorKind, Result, inspect};
+use faiss_indexer_storage::Storages;
 
+use super::{begin_extension, print_summary};
 use crate::arguments::AddFlags;
+use crate::console;
+use crate::interruption::Interruption;
+use crate::rows::Rows;
 
 pub(crate) fn run(flags: &AddFlags) -> Result<()> {
-    Err(BuildError::new(ErrorKind::Internal, format!("not joined: {flags:?}")))
+    let progress = console::install(&flags.display);
+    let storages = Storages::new();
+    let interruption = Interruption::listen()?;
+    let dimension = usize::try_from(inspect(&flags.index, &storages)?.dimension)
+        .map_err(|error| BuildError::new(ErrorKind::CorruptFile, format!("{}: {error}", flags.index)))?;
+    let (input, partition_rows) = (&flags.input, flags.rows_of_a_step.partition_rows);
+    let rows = Rows::open(&input.input, &input.columns, partition_rows, Some(dimension), &storages)?;
+    interruption.check()?;
+
+    // What the user says of overwriting comes later and counts.
+    let in_place = flags.output.is_none().then(|| ("overwrite".to_owned(), "true".to_owned()));
+    let overrides: Vec<_> = in_place.into_iter().chain(flags.task.pairs()).collect();
+    let output = flags.output.as_ref().unwrap_or(&flags.index);
+    let indexes = [flags.index.clone()];
+    let extension = begin_extension(&indexes, output, &overrides, &flags.task, progress, interruption, storages)?;
+    print_summary(&extension.build.extend(&extension.trained, &extension.sources, Some(&rows))?)
 }

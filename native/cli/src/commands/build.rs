@@ -1,6 +1,6 @@
 //! `faiss-indexer build`
 
-use faiss_indexer_core::{Result, abandon, build_info, check_build, start_build};
+use faiss_indexer_core::{Result, build_info, check_build, check_rows, start_build};
 use faiss_indexer_storage::Storages;
 use log::info;
 
@@ -19,9 +19,11 @@ pub(crate) fn run(flags: &BuildFlags) -> Result<()> {
     check_build(&spec, &flags.output, &storages)?;
 
     let interruption = Interruption::listen()?;
-    let rows = Rows::open(&flags.input.input, &flags.input.columns, flags.rows_of_a_step.partition_rows, &storages)?;
+    let (input, partition_rows) = (&flags.input, flags.rows_of_a_step.partition_rows);
+    let rows = Rows::open(&input.input, &input.columns, partition_rows, None, &storages)?;
     spec.push(("dimension".to_owned(), rows.dimension().to_string()));
     info!("{} rows of dimension {}", rows.count(), rows.dimension());
+    check_rows(&spec, rows.count())?;
 
     interruption.check()?;
     let (build, journal) = begin(flags, &spec, &rows, &storages)?;
@@ -41,14 +43,8 @@ fn begin(flags: &BuildFlags, spec: &[(String, String)], rows: &Rows, storages: &
         info!("{} holds no unfinished build: a new one begins", flags.output);
     }
     let build = start_build(spec, &flags.output, storages)?;
-    match Journal::create(&build, &origin, storages) {
-        Ok(journal) => Ok((build, journal)),
-        Err(error) => {
-            // What matters to the user is why the journal could not be written.
-            let _left_behind = abandon(&build, storages);
-            Err(error)
-        }
-    }
+    let journal = Journal::create(&build, &origin, storages)?;
+    Ok((build, journal))
 }
 
 fn origin(flags: &BuildFlags, rows: &Rows) -> Result<Origin> {

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test program uses a part")]
 
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -21,6 +22,11 @@ pub(crate) struct Scenario {
 }
 
 impl Scenario {
+    /// A directory without rows.
+    pub(crate) fn empty() -> Self {
+        Self { directory: tempfile::tempdir().unwrap(), dimension: 0, ids: Vec::new(), vectors: Vec::new() }
+    }
+
     /// Clustered rows with ids that are neither dense nor in order.
     pub(crate) fn new(rows: usize, dimension: usize) -> Self {
         let mut random = Random(1);
@@ -44,18 +50,23 @@ impl Scenario {
 
     /// Writes only the first `rows` rows.
     pub(crate) fn write_first(&self, rows: usize) {
-        for directory in ["vectors", "ids"] {
+        self.write_to("vectors", "ids", 0..rows);
+    }
+
+    /// Writes some rows to files in the directories `vectors` and `ids`, in the order of their names.
+    pub(crate) fn write_to(&self, vectors: &str, ids: &str, rows: Range<usize>) {
+        for directory in [vectors, ids] {
             fs::create_dir_all(self.path(directory)).unwrap();
         }
-        let (ids, vectors) = (&self.ids[..rows], &self.vectors[..rows * self.dimension]);
-        let files = ids.chunks(ROWS_PER_FILE).zip(vectors.chunks(ROWS_PER_FILE * self.dimension));
-        for (number, (ids, vectors)) in files.enumerate() {
-            let rows = ids.len();
-            let vectors: Vec<u8> = vectors.iter().flat_map(|component| component.to_le_bytes()).collect();
-            let ids: Vec<u8> = ids.iter().flat_map(|id| id.to_le_bytes()).collect();
+        let some = &self.vectors[rows.start * self.dimension..rows.end * self.dimension];
+        let files = self.ids[rows].chunks(ROWS_PER_FILE).zip(some.chunks(ROWS_PER_FILE * self.dimension));
+        for (number, (some_ids, some)) in files.enumerate() {
+            let rows = some_ids.len();
+            let components: Vec<u8> = some.iter().flat_map(|component| component.to_le_bytes()).collect();
+            let numbers: Vec<u8> = some_ids.iter().flat_map(|id| id.to_le_bytes()).collect();
             let shape = format!("({rows}, {})", self.dimension);
-            write_npy(&self.path(&format!("vectors/{number:03}.npy")), "<f4", &shape, &vectors);
-            write_npy(&self.path(&format!("ids/{number:03}.npy")), "<i8", &format!("({rows},)"), &ids);
+            write_npy(&self.path(&format!("{vectors}/{number:03}.npy")), "<f4", &shape, &components);
+            write_npy(&self.path(&format!("{ids}/{number:03}.npy")), "<i8", &format!("({rows},)"), &numbers);
         }
     }
 
@@ -68,6 +79,13 @@ impl Scenario {
         let mut command = program();
         command.current_dir(self.directory.path());
         command.args(["build", "--input", "vectors", "--ids", "ids", "--output", output]).args(flags);
+        command
+    }
+
+    /// Any command in this directory.
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
+        let mut command = program();
+        command.current_dir(self.directory.path()).args(words);
         command
     }
 
@@ -127,6 +145,13 @@ pub(crate) fn succeed(command: &mut Command) -> (String, String) {
 pub(crate) fn texts(output: &Output) -> (Option<i32>, String, String) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+/// The JSON object in the last line of what a command that has to succeed writes to stdout.
+pub(crate) fn answer(command: &mut Command) -> serde_json::Value {
+    let (stdout, stderr) = succeed(command);
+    let last = stdout.lines().last();
+    last.and_then(|line| serde_json::from_str(line).ok()).unwrap_or_else(|| panic!("{stdout}{stderr}"))
 }
 
 /// Sends a signal by its name.

@@ -67,8 +67,8 @@ pub struct Neighbours {
 }
 
 impl Neighbours {
-    /// Of rows that share an id, the nearest stays.
-    pub(crate) fn keep_nearest_of_each_id(&mut self) {
+    /// Of rows that share an id, the nearest stays: for an index that holds every id once.
+    pub fn keep_nearest_of_each_id(&mut self) {
         for (ids, distances) in self.ids.iter_mut().zip(&mut self.distances) {
             let mut seen = HashSet::new();
             let first: Vec<bool> = ids.iter().map(|id| seen.insert(*id)).collect();
