@@ -31,7 +31,7 @@ demo: dist ## build an index of real embeddings with Spark and search it with st
 	@examples/demo/run
 
 .PHONY: test
-test: test-notices test-rust test-native-library test-cli test-jvm test-bare-debian test-demo ## run every test
+test: test-notices test-rust test-native-library test-cli test-benchmarks test-jvm test-bare-debian test-demo ## run every test
 
 .PHONY: dist
 dist: native notices cli ## put the program, the launchers and jars into dist/
@@ -115,6 +115,10 @@ test-native-library: set-up-for-tests native ## check what the native library ne
 test-cli: set-up-for-tests cli ## test the program as it is shipped: whole builds, kill -9, a full disk
 	@$(with_tools) "$$FAISS_INDEXER_PYTHON_CURRENT" tests/native_library/check-native-library --program $(program)
 	@$(with_tools) FAISS_INDEXER_PROGRAM="$(CURDIR)/$(program)" cargo test $(cargo_flags) -p faiss-indexer-cli
+
+.PHONY: test-benchmarks
+test-benchmarks: set-up-for-tests ## run the benchmarks of the core at a small scale
+	@benchmarks/run --small
 
 .PHONY: test-jvm
 test-jvm: set-up-for-tests native notices ## test the Java and Scala modules, Spark and a small HDFS
