@@ -21,6 +21,7 @@ pub mod evaluation;
 mod extension;
 #[cfg(test)]
 mod extension_tests;
+mod faiss_encoder;
 mod faiss_index;
 mod faiss_search;
 mod family;
