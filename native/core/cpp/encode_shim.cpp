@@ -92,4 +92,22 @@ int32_t faiss_shim_pack(
     });
 }
 
+// What Faiss itself encodes one row to, the number of its list first: what builds are compared with in tests. Codes
+// have room for `capacity` bytes.
+int32_t faiss_shim_encode_alone(
+        const faiss::Index* index,
+        const float* vector,
+        uint8_t* code,
+        size_t capacity,
+        size_t* length,
+        char** message) {
+    return guarded(message, [&] {
+        *length = index->sa_code_size();
+        if (*length > capacity) {
+            throw std::runtime_error("the code is longer than the buffer");
+        }
+        index->sa_encode(1, vector, code);
+    });
+}
+
 } // extern "C"

@@ -187,6 +187,15 @@ unsafe extern "C" {
         length: *mut usize,
         message: *mut *mut c_char,
     ) -> i32;
+    #[cfg(test)]
+    fn faiss_shim_encode_alone(
+        index: *const c_void,
+        vector: *const f32,
+        code: *mut u8,
+        capacity: usize,
+        length: *mut usize,
+        message: *mut *mut c_char,
+    ) -> i32;
     fn faiss_shim_raise(message: *mut *mut c_char) -> i32;
 }
 
@@ -314,6 +323,20 @@ impl FaissIndex {
         let (index, rows) = (self.pointer, self.rows_in(vectors)?);
         // SAFETY: `vectors` holds `rows` rows; `&mut self` excludes other users of the index.
         check(|message| unsafe { faiss_shim_train_alone(index, rows, vectors.as_ptr(), message) })
+    }
+
+    /// What Faiss itself makes of one row in a call of its own: the number of its list, if there is one, and its code.
+    #[cfg(test)]
+    pub(crate) fn encode_alone(&self, vector: &[f32]) -> Result<Vec<u8>> {
+        assert_eq!(self.rows_in(vector)?, 1);
+        let (mut code, mut length) = (vec![0; vector.len() * 4 + 64], 0);
+        // SAFETY: `vector` is one row, and the shim writes no more than the buffer's length.
+        check(|message| unsafe {
+            let (x, bytes, capacity) = (vector.as_ptr(), code.as_mut_ptr(), code.len());
+            faiss_shim_encode_alone(self.pointer, x, bytes, capacity, &mut length, message)
+        })?;
+        code.truncate(length);
+        Ok(code)
     }
 
     /// The file that Faiss itself writes after adding all of `vectors`, `rows_per_call` rows at a time.

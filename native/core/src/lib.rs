@@ -44,6 +44,8 @@ mod inspect;
 #[cfg(test)]
 mod inspect_tests;
 mod ledger;
+#[cfg(test)]
+mod lone_rows_tests;
 mod manifest;
 mod memory_estimate;
 mod merge;
