@@ -32,7 +32,7 @@ pub(crate) enum Command {
 #[command(after_help = "\
 Examples:
   faiss-indexer build --input embeddings/ --output index/ --metric cosine
-  faiss-indexer build --input vectors.npy --ids ids.npy --output index/ --factory-string OPQ32_128,IVF4096,PQ32
+  faiss-indexer build --input vectors.npy --ids ids.npy --output index/ --factory-string IVF4096,PQ32
   faiss-indexer build --input embeddings/ --output index/ --metric cosine --resume")]
 pub(crate) struct BuildFlags {
     #[command(flatten)]
@@ -92,8 +92,8 @@ pub(crate) struct AddFlags {
 
 /// Merges published indexes that share their trained state into one
 ///
-/// Such indexes come of one build by add with several outputs. The last line of stdout is one JSON object, as that of
-/// build.
+/// Such are the shards of one output, and indexes that grew from one by add. The last line of stdout is one JSON
+/// object, as that of build.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
@@ -157,8 +157,8 @@ pub(crate) struct VerifyFlags {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  faiss-indexer evaluate --index index/ --queries queries.parquet --input embeddings/ --k 10 --nprobe 1,4,16,64
-  faiss-indexer evaluate --index index/ --queries some-rows.parquet --exclude-own --input embeddings/ --json")]
+  faiss-indexer evaluate --index index/ --queries queries.parquet --input embeddings/ --nprobe 1,4,16
+  faiss-indexer evaluate --index index/ --queries rows.parquet --exclude-own --input embeddings/ --json")]
 pub(crate) struct EvaluateFlags {
     /// Directory of a published index or of one in shards, or an index file
     #[arg(long, value_name = "DIR|FILE", value_hint = ValueHint::AnyPath)]
@@ -168,7 +168,7 @@ pub(crate) struct EvaluateFlags {
     #[arg(long, value_name = "URI", required = true, num_args = 1.., value_hint = ValueHint::AnyPath)]
     pub(crate) queries: Vec<String>,
 
-    /// File of the ids that belong to .npy queries
+    /// File of the ids that belong to .npy queries, for --exclude-own
     #[arg(long, value_name = "URI", value_hint = ValueHint::FilePath)]
     pub(crate) query_ids: Option<String>,
 
@@ -234,7 +234,7 @@ pub(crate) struct InputFlags {
     pub(crate) columns: ColumnFlags,
 }
 
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Args)]
 pub(crate) struct ColumnFlags {
     /// File of the ids that belong to .npy embeddings
     #[arg(long, value_name = "URI", value_hint = ValueHint::FilePath)]
@@ -338,7 +338,7 @@ impl TaskFlags {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Build")]
 pub(crate) struct StepFlags {
-    /// Rows of a partition, after each of which --resume can go on
+    /// Rows of a partition, the unit of work: --resume of a build goes on after those that are done
     #[arg(long, value_name = "N", default_value_t = 1_000_000)]
     pub(crate) partition_rows: u64,
 }

@@ -4,7 +4,7 @@ use faiss_indexer_core::{BuildError, ErrorKind, RejectedRow, Result, Stage};
 use faiss_indexer_input::{Batch, Input, InputError, InputOptions, Rejected, Split};
 use faiss_indexer_storage::Storages;
 
-use crate::arguments::ColumnFlags;
+use crate::arguments::{ColumnFlags, EvaluateFlags};
 use crate::interruption::Interruption;
 
 /// Small enough that many readers fit into memory, large enough that a batch costs nothing beside its rows.
@@ -19,8 +19,8 @@ pub(crate) struct Rows {
 }
 
 impl Rows {
-    /// Looks at the files of `uris`. A partition has `partition_rows` rows or a little more. Without a `dimension`,
-    /// the rows have that of the files.
+    /// Looks at the files of `uris`. A partition has `partition_rows` rows or a little more. Without the
+    /// `dimension` of an index, the rows have that of the files.
     pub(crate) fn open(
         uris: &[String],
         columns: &ColumnFlags,
@@ -28,14 +28,37 @@ impl Rows {
         dimension: Option<usize>,
         storages: &Storages,
     ) -> Result<Self> {
+        let options = InputOptions { ids_uri: columns.ids.clone(), dimension, ..options(columns) };
+        Self::open_with(uris, &options, "--ids", partition_rows, storages)
+    }
+
+    /// Looks at queries of an index of `dimension`, all of them one partition.
+    pub(crate) fn open_queries(flags: &EvaluateFlags, dimension: usize, storages: &Storages) -> Result<Self> {
         let options = InputOptions {
-            id_column: columns.id_column.clone(),
-            embedding_column: columns.embedding_column.clone(),
-            ids_uri: columns.ids.clone(),
-            dimension,
-            batch_rows: BATCH_ROWS,
+            ids_uri: flags.query_ids.clone(),
+            // Of no other use than to leave own rows out.
+            number_rows: !flags.exclude_own,
+            dimension: Some(dimension),
+            ..options(&flags.columns)
         };
-        let input = Input::open(uris, &options, storages).map_err(build_error)?;
+        Self::open_with(&flags.queries, &options, "--query-ids", u64::MAX, storages)
+    }
+
+    fn open_with(
+        uris: &[String],
+        options: &InputOptions,
+        ids_flag: &str,
+        partition_rows: u64,
+        storages: &Storages,
+    ) -> Result<Self> {
+        let invalid = |message: String| BuildError::new(ErrorKind::InvalidSpec, message);
+        let input = Input::open(uris, options, storages).map_err(|error| match error {
+            InputError::Dimension { uri, found, expected, .. } if options.dimension == Some(expected) => {
+                invalid(format!("the embeddings of {uri} have dimension {found}, the index has {expected}"))
+            }
+            InputError::Ids { message } => invalid(format!("{message} ({ids_flag})")),
+            other => build_error(other),
+        })?;
         let dimension = input.dimension().map_err(build_error)?;
         let partitions = partitions(&input, partition_rows);
         Ok(Self { input, dimension, partitions })
@@ -96,6 +119,15 @@ impl Rows {
         const MOST_BYTES: usize = 64 << 20;
         let batch_bytes = BATCH_ROWS * (self.dimension * size_of::<f32>() + size_of::<i64>());
         threads.min(MOST_BYTES / batch_bytes).max(1)
+    }
+}
+
+fn options(columns: &ColumnFlags) -> InputOptions {
+    InputOptions {
+        id_column: columns.id_column.clone(),
+        embedding_column: columns.embedding_column.clone(),
+        batch_rows: BATCH_ROWS,
+        ..InputOptions::default()
     }
 }
 

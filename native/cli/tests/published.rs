@@ -108,8 +108,8 @@ fn what_cannot_be_added_is_refused_and_the_index_stays() {
     build("finished", &["--factory-string", "Flat"]);
     let new = ["--input", "new-vectors", "--ids", "new-ids"];
     for (words, expected, part) in [
-        (vec!["--index", "old", "--input", &vectors, "--ids", &ids], 2, "of dimension 8"),
-        ([&["--index", "graph"], &new[..]].concat(), 2, "in one task"),
+        (vec!["--index", "old", "--input", &vectors, "--ids", &ids], 2, "dimension 8, the index has 16"),
+        ([&["--index", "graph"], &new[..]].concat(), 2, "linked in one graph"),
         ([&["--index", "shards"], &new[..]].concat(), 1, "shards/shard_0"),
         ([&["--index", "shards/shard_0"], &new[..]].concat(), 2, "shard 0 of 2"),
         ([&["--index", "nowhere"], &new[..]].concat(), 1, "nowhere does not exist"),
@@ -288,7 +288,7 @@ fn inspect_of_something_else_is_an_error_that_names_it() {
     fs::write(scenario.path("nothing"), "").unwrap();
     for (name, part) in [
         ("cut", "cut is damaged"),
-        ("text", "text is damaged"),
+        ("text", "text is no index file of Faiss"),
         ("nothing", "nothing is damaged"),
         ("vectors", "holds no faiss.index"),
         ("nowhere", "nowhere does not exist"),

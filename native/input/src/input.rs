@@ -29,6 +29,8 @@ pub struct InputOptions {
     pub embedding_column: String,
     /// The file, directory or pattern of the ids that belong to `.npy` files.
     pub ids_uri: Option<String>,
+    /// Whether rows of `.npy` files without such ids have their number as id. Without it they are refused.
+    pub number_rows: bool,
     /// Number of components of an embedding; `None` takes it from the files.
     pub dimension: Option<usize>,
     /// The most rows in a batch.
@@ -41,6 +43,7 @@ impl Default for InputOptions {
             id_column: "entityId".to_owned(),
             embedding_column: "embedding".to_owned(),
             ids_uri: None,
+            number_rows: false,
             dimension: None,
             batch_rows: 16_384,
         }
@@ -254,6 +257,9 @@ fn open_file(uri: &str, length: Option<u64>, storages: &Storages) -> Result<Arc<
 
 fn open_ids(tables: &[(&str, u64, NpyArray)], options: &InputOptions, storages: &Storages) -> Result<NpyIds> {
     let Some(uri) = &options.ids_uri else {
+        if options.number_rows {
+            return Ok(NpyIds::row_numbers());
+        }
         let first = tables.first().map_or("", |(uri, _, _)| uri);
         return Err(InputError::ids(format!(
             "{first} has embeddings without ids; name the .npy file (or directory) that has an integer id for each row"

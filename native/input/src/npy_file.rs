@@ -24,7 +24,7 @@ pub(crate) struct NpyFile {
     first_id: u64,
 }
 
-/// The list of ids of all rows of the input, in one or more files.
+/// The list of ids of all rows of the input, in one or more files; without files, the numbers of the rows.
 #[derive(Debug)]
 pub(crate) struct NpyIds {
     files: Vec<IdFile>,
@@ -106,6 +106,10 @@ impl RowFile for NpyFile {
 }
 
 impl NpyIds {
+    pub(crate) fn row_numbers() -> Self {
+        Self { files: Vec::new() }
+    }
+
     /// Opens the files of ids, in their order.
     pub(crate) fn open(uris: &[String], open: &dyn Fn(&str) -> Result<Arc<FileBytes>>) -> Result<Self> {
         let mut files = Vec::new();
@@ -169,6 +173,10 @@ impl IdReader<'_> {
         let mut ids = Vec::with_capacity(to_usize(count));
         let mut row = first;
         let end = first.saturating_add(count);
+        if self.ids.files.is_empty() {
+            ids.extend((row..end).map_while(|row| i64::try_from(row).ok()));
+            return Ok(ids);
+        }
         while row < end {
             let number = self.ids.files.partition_point(|file| file.first.saturating_add(file.rows) <= row);
             let Some(source) = self.ids.files.get(number) else {

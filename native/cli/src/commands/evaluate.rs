@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::verify::verify_showing;
 use super::{all_threads, to_json};
-use crate::arguments::{ColumnFlags, EvaluateFlags, ProgressChoice};
+use crate::arguments::{EvaluateFlags, ProgressChoice};
 use crate::console;
 use crate::progress::Phase;
 use crate::rows::Rows;
@@ -115,9 +115,7 @@ impl Subject {
     }
 
     fn queries(&self, flags: &EvaluateFlags, storages: &Storages) -> Result<Queries> {
-        let ids = flags.query_ids.clone();
-        let columns = ColumnFlags { ids, ..flags.columns.clone() };
-        let rows = Rows::open(&flags.queries, &columns, u64::MAX, Some(self.dimension), storages)?;
+        let rows = Rows::open_queries(flags, self.dimension, storages)?;
         let (mut ids, mut vectors) = (Vec::new(), Vec::new());
         rows.each_batch(1, |batch| {
             if let Some(rejected) = batch.rejected.first() {

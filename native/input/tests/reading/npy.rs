@@ -162,3 +162,18 @@ fn tables_that_cannot_be_embeddings_are_refused_by_name() {
         assert_eq!(read(&files, Some("i"), 100).unwrap_err().to_string(), text);
     }
 }
+
+#[test]
+fn without_ids_rows_are_numbered_over_all_files_when_asked() {
+    let files = [("in/a.npy", single(0..30)), ("in/b.npy", single(30..50))];
+    let files: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (*name, bytes.as_slice())).collect();
+    assert!(read(&files, None, 7).is_err());
+    let options = InputOptions { number_rows: true, batch_rows: 7, ..InputOptions::default() };
+    let input = open(&storages_of(&files), &options).unwrap();
+    let read = gather(input.read(input.splits(), 1)).unwrap();
+    let mut ids = read.ids.clone();
+    ids.sort_unstable();
+    assert_eq!(ids, (0..50).collect::<Vec<i64>>());
+    assert!(read.ids.iter().zip(read.vectors.chunks(2)).all(|(id, row)| *id as f32 == row[0]));
+    input.identity().unwrap();
+}
