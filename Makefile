@@ -31,14 +31,14 @@ demo: dist ## build an index of real embeddings with Spark and search it with st
 	@examples/demo/run
 
 .PHONY: test
-test: test-notices test-rust test-native-library test-cli test-jvm test-bare-debian test-demo ## run every test
+test: test-notices test-rust test-native-library test-cli test-benchmarks test-jvm test-bare-debian test-demo ## run every test
 
 .PHONY: dist
 dist: native notices cli ## put the program, the launchers and jars into dist/
 	@$(with_tools) $(gradle) dist
 
 .PHONY: bench
-bench: set-up ## run the benchmarks and print their figures
+bench: set-up cli ## run the benchmarks and print their figures
 	@benchmarks/run
 
 .PHONY: lint
@@ -73,12 +73,13 @@ native: set-up ## build the native library that goes into the jar
 		else mv $(library).unfinished $(library); fi
 
 .PHONY: cli
-cli: set-up ## build the command line program and the completions of its flags into dist/
+cli: notices ## build the command line program and the completions of its flags into dist/
 	@$(with_tools) cargo rustc $(cargo_flags) -p faiss-indexer-cli --bin faiss-indexer -- \
 		-C linker="$(CURDIR)/native/toolchain/link-old-glibc"
 	@$(with_tools) mkdir -p $(dir $(program)) $(completions); \
 		strip -o $(program).unfinished "$$CARGO_TARGET_DIR/release/faiss-indexer"; \
 		mv $(program).unfinished $(program)
+	@cp jvm/core/build/notices/META-INF/THIRD-PARTY-NOTICES.txt dist/
 	@$(program) completions bash --output $(completions)/faiss-indexer.bash
 	@$(program) completions zsh --output $(completions)/_faiss-indexer
 	@$(program) completions fish --output $(completions)/faiss-indexer.fish
@@ -114,6 +115,10 @@ test-native-library: set-up-for-tests native ## check what the native library ne
 test-cli: set-up-for-tests cli ## test the program as it is shipped: whole builds, kill -9, a full disk
 	@$(with_tools) "$$FAISS_INDEXER_PYTHON_CURRENT" tests/native_library/check-native-library --program $(program)
 	@$(with_tools) FAISS_INDEXER_PROGRAM="$(CURDIR)/$(program)" cargo test $(cargo_flags) -p faiss-indexer-cli
+
+.PHONY: test-benchmarks
+test-benchmarks: set-up-for-tests ## run the benchmarks of the core at a small scale
+	@benchmarks/run --small
 
 .PHONY: test-jvm
 test-jvm: set-up-for-tests native notices ## test the Java and Scala modules, Spark and a small HDFS

@@ -25,6 +25,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         .file("cpp/index_structure.cpp")
         .file("cpp/train_shim.cpp")
         .file("cpp/encode_shim.cpp")
+        .file("cpp/row_encoder.cpp")
+        .file("cpp/nearest_centroids.cpp")
         .file("cpp/write_shim.cpp")
         .file("cpp/graph_shim.cpp")
         .file("cpp/hnsw_shim.cpp")

@@ -3,7 +3,8 @@
 
 usage: search.py INDEX QUERIES NEIGHBOURS NPROBE
 
-INDEX is a file, or a directory whose shards are searched as one index. QUERIES holds little-endian float32 rows of the index' dimension. Prints "faiss VERSION", "rows N", "dimension D" and
+INDEX is a file, or a directory whose shards are searched as one index. QUERIES holds little-endian float32 rows of the
+index' dimension. Prints "faiss VERSION", "rows N", "dimension D" and
 then, for every query, the ids of its neighbours, nearest first.
 """
 

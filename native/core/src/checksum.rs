@@ -13,39 +13,45 @@ const POLYNOMIAL: u32 = 0x82F6_3B78;
 /// x^0 in reversed bits.
 const ONE: u32 = 1 << 31;
 
-/// x^(8·2^k) for every k.
-const POWERS: [u32; 64] = powers();
+/// x^(8·b·256^k) for every byte b at place k of a length.
+static POWERS: [[u32; 256]; 8] = powers();
 
-const fn powers() -> [u32; 64] {
+const fn powers() -> [[u32; 256]; 8] {
+    let mut powers = [[ONE; 256]; 8];
     // x^8: ONE shifted by eight.
-    let mut powers = [ONE >> 8; 64];
-    let mut k = 1;
-    while k < 64 {
-        powers[k] = multiply(powers[k - 1], powers[k - 1]);
+    let mut step = ONE >> 8;
+    let mut k = 0;
+    while k < 8 {
+        let mut byte = 1;
+        while byte < 256 {
+            powers[k][byte] = multiply(powers[k][byte - 1], step);
+            byte += 1;
+        }
+        step = multiply(powers[k][255], step);
         k += 1;
     }
     powers
 }
 
-/// The product of two polynomials modulo [`POLYNOMIAL`].
-const fn multiply(a: u32, mut b: u32) -> u32 {
-    let (mut product, mut bit) = (0, ONE);
-    while bit != 0 {
-        if a & bit != 0 {
-            product ^= b;
-        }
-        b = if b & 1 == 0 { b >> 1 } else { (b >> 1) ^ POLYNOMIAL };
-        bit >>= 1;
+/// The product of two polynomials modulo [`POLYNOMIAL`], without branches that nothing could predict.
+const fn multiply(mut a: u32, mut b: u32) -> u32 {
+    let mut product = 0;
+    let mut bit = 0;
+    while bit < u32::BITS {
+        product ^= b & 0_u32.wrapping_sub(a >> 31);
+        a <<= 1;
+        b = (b >> 1) ^ (POLYNOMIAL & 0_u32.wrapping_sub(b & 1));
+        bit += 1;
     }
     product
 }
 
 /// What `checksum` contributes when `bytes` bytes follow it.
-fn shifted(mut checksum: u32, mut bytes: u64) -> u32 {
-    while bytes != 0 {
-        let (lowest, rest) = (bytes.trailing_zeros(), bytes & (bytes - 1));
-        checksum = multiply(checksum, POWERS.get(usize::try_from(lowest).unwrap_or(0)).copied().unwrap_or(ONE));
-        bytes = rest;
+fn shifted(mut checksum: u32, bytes: u64) -> u32 {
+    for (powers, byte) in POWERS.iter().zip(bytes.to_le_bytes()) {
+        if byte != 0 {
+            checksum = multiply(checksum, powers[usize::from(byte)]);
+        }
     }
     checksum
 }

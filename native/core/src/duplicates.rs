@@ -82,6 +82,35 @@ fn to_error(found: &DuplicateRows) -> BuildError {
     BuildError::new(ErrorKind::DuplicateIds, message)
 }
 
+/// Every occurrence of an id but its first, ascending.
+fn repeated(ids: &mut Vec<i64>) -> Vec<i64> {
+    /// Up to this many bits per id, marking ids is faster than ordering them.
+    const BITS_PER_ID: u64 = 32;
+    let (least, most) = ids.iter().fold((i64::MAX, i64::MIN), |(least, most), id| (least.min(*id), most.max(*id)));
+    let spread = most.abs_diff(least);
+    let mut repeated = Vec::new();
+    match usize::try_from(spread / 64) {
+        Ok(words) if spread < BITS_PER_ID * to_u64(ids.len()) => {
+            let mut marks = vec![0_u64; words + 1];
+            for id in ids {
+                let bit = id.abs_diff(least);
+                let word = usize::try_from(bit / 64).unwrap_or(0);
+                let mask = 1 << (bit % 64);
+                if marks[word] & mask != 0 {
+                    repeated.push(*id);
+                }
+                marks[word] |= mask;
+            }
+            repeated.sort_unstable();
+        }
+        _ => {
+            ids.sort_unstable();
+            repeated.extend(ids.array_windows().filter(|[a, b]| a == b).map(|[a, _]| *a));
+        }
+    }
+    repeated
+}
+
 #[derive(Default)]
 struct RoundRepeats {
     rows: u64,
@@ -93,11 +122,8 @@ impl RoundRepeats {
     fn look_through(&mut self, round: &mut Round, policy: DuplicateIds) {
         match round {
             Round::Rows { ids, .. } => {
-                ids.sort_unstable();
-                for group in ids.chunk_by(|a, b| a == b) {
-                    if let [id, _, ..] = group {
-                        self.add(*id, to_u64(group.len() - 1), policy);
-                    }
+                for group in repeated(ids).chunk_by(|a, b| a == b) {
+                    self.add(group[0], to_u64(group.len()), policy);
                 }
             }
             Round::Group { id, pieces } => {
@@ -195,5 +221,20 @@ impl Repeats {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_and_far_repeats_are_found() {
+        for scale in [1, 1_000, i64::MAX / 100] {
+            let mut ids: Vec<i64> = [5, -3, 99, 5, -3, 0, 5, -99].iter().map(|id| id * scale).collect();
+            assert_eq!(repeated(&mut ids), [-3 * scale, 5 * scale, 5 * scale]);
+        }
+        assert_eq!(repeated(&mut vec![i64::MAX, i64::MIN, i64::MAX]), [i64::MAX]);
+        assert_eq!(repeated(&mut vec![7]), Vec::<i64>::new());
     }
 }

@@ -1,4 +1,4 @@
-//! Faiss behind a safe surface. With the files `graph_*.rs` beside it, all of this crate's `unsafe`.
+//! Faiss behind a safe surface. With the files `faiss_*.rs` and `graph_*.rs` beside it, all of this crate's `unsafe`.
 
 #![expect(unsafe_code, reason = "the C++ shim is reached through extern functions")]
 
@@ -154,16 +154,6 @@ unsafe extern "C" {
         m: *mut *mut c_char,
     ) -> i32;
     fn faiss_shim_order_subquantizer(index: *mut c_void, subquantizer: u64, m: *mut *mut c_char) -> i32;
-    fn faiss_shim_encode(
-        index: *const c_void,
-        shape: *const Shape,
-        rows: i64,
-        vectors: *const f32,
-        lists: *mut i64,
-        codes: *mut u8,
-        cancel: *const u8,
-        message: *mut *mut c_char,
-    ) -> i32;
     fn faiss_shim_pack(
         subquantizers: u64,
         block_rows: u64,
@@ -194,6 +184,15 @@ unsafe extern "C" {
         rows_per_call: i64,
         id_map: i32,
         out: *mut *mut u8,
+        length: *mut usize,
+        message: *mut *mut c_char,
+    ) -> i32;
+    #[cfg(test)]
+    fn faiss_shim_encode_alone(
+        index: *const c_void,
+        vector: *const f32,
+        code: *mut u8,
+        capacity: usize,
         length: *mut usize,
         message: *mut *mut c_char,
     ) -> i32;
@@ -278,39 +277,8 @@ impl FaissIndex {
         })
     }
 
-    /// Writes the list number and the code (the first and then the second, not packed) of each row of `vectors`. `lists` has one entry per row, or none for an
-    /// index without inverted lists.
-    pub(crate) fn encode(
-        &self,
-        vectors: &[f32],
-        lists: &mut [i64],
-        codes: &mut [u8],
-        cancellation: &Cancellation,
-    ) -> Result<()> {
-        let rows = self.rows_in(vectors)?;
-        let count = to_usize(u64::try_from(rows).unwrap_or_default())?;
-        let fits = codes.len() == count * to_usize(self.shape.row_bytes())?
-            && lists.len() == if self.shape.nlist == 0 { 0 } else { count };
-        if !fits {
-            return Err(BuildError::new(ErrorKind::Internal, "encode was given buffers of the wrong size"));
-        }
-        let cancel = cancellation.as_byte();
-        // SAFETY: the lengths of all three buffers were checked against the rows and the shape above.
-        check(|message| unsafe {
-            faiss_shim_encode(
-                self.pointer,
-                &self.shape,
-                rows,
-                vectors.as_ptr(),
-                lists.as_mut_ptr(),
-                codes.as_mut_ptr(),
-                cancel,
-                message,
-            )
-        })
-    }
-
-    fn rows_in(&self, vectors: &[f32]) -> Result<i64> {
+    /// The number of row-major rows, refused unless it is whole.
+    pub(crate) fn rows_in(&self, vectors: &[f32]) -> Result<i64> {
         let dimension = to_usize(self.shape.dimension)?;
         if dimension == 0 || !vectors.len().is_multiple_of(dimension) {
             let text = format!("{} floats are no whole number of rows of {dimension} dimensions", vectors.len());
@@ -355,6 +323,20 @@ impl FaissIndex {
         let (index, rows) = (self.pointer, self.rows_in(vectors)?);
         // SAFETY: `vectors` holds `rows` rows; `&mut self` excludes other users of the index.
         check(|message| unsafe { faiss_shim_train_alone(index, rows, vectors.as_ptr(), message) })
+    }
+
+    /// What Faiss itself makes of one row in a call of its own: the number of its list, if there is one, and its code.
+    #[cfg(test)]
+    pub(crate) fn encode_alone(&self, vector: &[f32]) -> Result<Vec<u8>> {
+        assert_eq!(self.rows_in(vector)?, 1);
+        let (mut code, mut length) = (vec![0; vector.len() * 4 + 64], 0);
+        // SAFETY: `vector` is one row, and the shim writes no more than the buffer's length.
+        check(|message| unsafe {
+            let (x, bytes, capacity) = (vector.as_ptr(), code.as_mut_ptr(), code.len());
+            faiss_shim_encode_alone(self.pointer, x, bytes, capacity, &mut length, message)
+        })?;
+        code.truncate(length);
+        Ok(code)
     }
 
     /// The file that Faiss itself writes after adding all of `vectors`, `rows_per_call` rows at a time.

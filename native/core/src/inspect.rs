@@ -10,6 +10,7 @@ use crate::build_context::{INDEX_NAME, MANIFEST_NAME};
 use crate::error::{BuildError, ErrorKind, Result};
 use crate::index_file::{IndexFile, InvertedLists, Node, Role, all_sizes, metric_name};
 use crate::manifest::read_manifest;
+use crate::numbers::to_f64;
 
 /// What is known of an index. As JSON, every name is in camel case.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -188,8 +189,8 @@ fn describe(index: &IndexFile, manifest: Option<Value>) -> IndexDescription {
 
 fn describe_lists(lists: &InvertedLists) -> ListsDescription {
     let summary = &lists.summary;
-    let rows = to_double(summary.rows);
-    let count = to_double(lists.nlist);
+    let rows = to_f64(summary.rows);
+    let count = to_f64(lists.nlist);
     #[expect(clippy::as_conversions, reason = "a factor needs no more than a double's precision")]
     let squares = summary.sum_of_squares as f64;
     ListsDescription {
@@ -202,11 +203,6 @@ fn describe_lists(lists: &InvertedLists) -> ListsDescription {
         imbalance_factor: (summary.rows > 0).then(|| squares * count / (rows * rows)),
         format: lists.format.name(),
     }
-}
-
-#[expect(clippy::as_conversions, reason = "an average needs no more than a double's precision")]
-fn to_double(number: u64) -> f64 {
-    number as f64
 }
 
 fn structure(node: &Node, role: Option<Role>) -> Value {

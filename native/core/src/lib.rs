@@ -21,6 +21,7 @@ pub mod evaluation;
 mod extension;
 #[cfg(test)]
 mod extension_tests;
+mod faiss_encoder;
 mod faiss_index;
 mod faiss_search;
 mod family;
@@ -43,6 +44,8 @@ mod inspect;
 #[cfg(test)]
 mod inspect_tests;
 mod ledger;
+#[cfg(test)]
+mod lone_rows_tests;
 mod manifest;
 mod memory_estimate;
 mod merge;

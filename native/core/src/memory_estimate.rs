@@ -2,6 +2,7 @@
 
 use crate::error::{BuildError, Result};
 use crate::graph_index::{GraphIndex, Level, Part};
+use crate::numbers::to_f64;
 
 const MIB: f64 = 1_048_576.0;
 /// The trained state, buffers of reading, encoding and writing, and what searches keep.
@@ -19,7 +20,7 @@ pub(crate) fn check_single_task_memory(
     memory_limit: u64,
 ) -> Result<()> {
     let needed = single_task_memory(factory_string, rows, dimension)?;
-    let limit = as_float(memory_limit);
+    let limit = to_f64(memory_limit);
     if needed <= limit {
         return Ok(());
     }
@@ -37,7 +38,7 @@ fn single_task_memory(factory_string: &str, rows: u64, dimension: u64) -> Result
     let mut whole = index.whole();
     let filled = fill(&mut whole, ID, true)?;
     let per_row = filled.peak.max(filled.kept + 2.0 * ID);
-    Ok(BESIDES_ROWS + per_row * as_float(rows))
+    Ok(BESIDES_ROWS + per_row * to_f64(rows))
 }
 
 /// Bytes per row: at the peak of filling a part, and of the part when it is filled.
@@ -80,11 +81,6 @@ fn fill(part: &mut Part<'_>, held: f64, owned: bool) -> Result<Filled> {
 
 fn row_bytes(part: &Part<'_>) -> Result<f64> {
     Ok(FLOAT * f64::from(u32::try_from(part.dimension()?).unwrap_or(u32::MAX)))
-}
-
-#[expect(clippy::as_conversions, reason = "an estimate may be rounded")]
-fn as_float(number: u64) -> f64 {
-    number as f64
 }
 
 #[cfg(test)]

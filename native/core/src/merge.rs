@@ -4,8 +4,9 @@
 //! every section of every run, so a block takes one read per run and section, and its place in the file is known
 //! before. Blocks are merged by all threads of the task, and written in any order where the storage can.
 //!
-//! Memory depends on neither rows nor runs: 96 MiB of blocks, 16 MiB of ids ahead, 16 bytes per list, and 16 KiB of
-//! list sizes per run; with positions 32 MiB more. With `keepFirst`, each repeated id takes 12 bytes.
+//! Memory depends on neither rows nor runs: up to 96 MiB of blocks being merged and a few that wait for the disk,
+//! 8 MiB of ids ahead, 16 bytes per list, and 16 KiB of list sizes per run; with positions 32 MiB more. With
+//! `keepFirst`, each repeated id takes 12 bytes.
 
 mod assembly;
 mod group_codes;

@@ -26,6 +26,12 @@ pub(crate) fn to_u64(value: usize) -> u64 {
     u64::try_from(value).unwrap_or(u64::MAX)
 }
 
+/// Rounded beyond 2^53.
+#[expect(clippy::as_conversions, reason = "a figure for people and estimates needs no more than a double's precision")]
+pub(crate) fn to_f64(value: u64) -> f64 {
+    value as f64
+}
+
 fn too_large(value: impl Display) -> BuildError {
     BuildError::new(ErrorKind::Internal, format!("the number {value} is too large"))
 }

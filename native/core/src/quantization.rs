@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use crate::cancellation::Cancellation;
 use crate::error::{BuildError, ErrorKind, Result};
+use crate::faiss_encoder::FaissRowEncoder;
 use crate::faiss_index::{FaissIndex, FaissMetric, Shape};
 use crate::family::{Family, MergePlan};
+use crate::numbers::to_usize;
 use crate::spec::Metric;
 use crate::workers::Workers;
 
@@ -92,56 +94,32 @@ impl Encoder for RawRows {
     }
 }
 
-/// Faiss picks its code path, and so its rounding, by the number of rows in a call. Every call therefore gets the
-/// same number: the last rows of a batch are followed by copies of one of them, whose results are dropped.
+/// A row's result does not depend on the number of rows in a call (cpp/row_encoder.h).
 struct FaissEncoder {
-    index: FaissIndex,
+    encoder: FaissRowEncoder,
     block_rows: usize,
 }
 
 impl FaissEncoder {
     fn new(index: FaissIndex) -> Result<Self> {
-        /// Below 20 rows Faiss leaves BLAS aside (distances.cpp, distance_compute_blas_threshold).
         const LEAST_ROWS: u64 = 96;
         const MOST_ROWS: u64 = 960;
         /// About a fifth of a second of one core, so that a call can be cancelled in time.
         const MOST_MULTIPLICATIONS: u64 = 4_000_000_000;
-        let shape = index.shape();
-        let rows = (MOST_MULTIPLICATIONS / shape.multiplications.max(1)).clamp(LEAST_ROWS, MOST_ROWS);
-        // A whole number of the register tiles of matrix multiplication, which have 12 rows (OpenBLAS, Haswell): the
-        // rows that are left over go through another kernel, whose sums round differently.
-        let block_rows = usize::try_from(rows / LEAST_ROWS * LEAST_ROWS)
-            .map_err(|error| BuildError::new(ErrorKind::Internal, error.to_string()))?;
-        Ok(Self { index, block_rows })
+        let rows = MOST_MULTIPLICATIONS / index.shape().multiplications.max(1);
+        let block_rows = to_usize(rows.clamp(LEAST_ROWS, MOST_ROWS))?;
+        Ok(Self { encoder: FaissRowEncoder::new(index)?, block_rows })
     }
 }
 
 impl Encoder for FaissEncoder {
     fn shape(&self) -> Shape {
-        self.index.shape()
+        self.encoder.shape()
     }
 
     fn encode(&self, vectors: &[f32], lists: &mut [i64], codes: &mut [u8], cancellation: &Cancellation) -> Result<()> {
-        let rows = lists.len();
-        let has_lists = self.index.shape().nlist > 0;
-        if rows == self.block_rows {
-            let used_lists = if has_lists { &mut *lists } else { &mut [] };
-            return self.index.encode(vectors, used_lists, codes, cancellation);
-        }
-        let (width, code_size) = (vectors.len() / rows.max(1), codes.len() / rows.max(1));
-        let mut padded = Vec::with_capacity(self.block_rows * width);
-        padded.extend_from_slice(vectors);
-        while let Some(row) = vectors.get(..width).filter(|_| padded.len() < self.block_rows * width) {
-            padded.extend_from_slice(row);
-        }
-        let mut padded_lists = vec![0; if has_lists { self.block_rows } else { 0 }];
-        let mut padded_codes = vec![0; self.block_rows * code_size];
-        self.index.encode(&padded, &mut padded_lists, &mut padded_codes, cancellation)?;
-        codes.copy_from_slice(&padded_codes[..codes.len()]);
-        if has_lists {
-            lists.copy_from_slice(&padded_lists[..rows]);
-        }
-        Ok(())
+        let lists = if self.shape().nlist > 0 { lists } else { &mut [] };
+        self.encoder.encode(vectors, lists, codes, cancellation)
     }
 
     fn block_rows(&self) -> usize {

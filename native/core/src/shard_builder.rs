@@ -102,7 +102,6 @@ impl ShardBuilder {
     }
 
     /// Adds a row that is encoded already: its first code and its second.
-    #[cfg_attr(not(test), expect(dead_code, reason = "adding to published indexes and joining them call it"))]
     pub(crate) fn append_encoded(&mut self, list: u32, id: i64, codes: &[u8]) -> Result<()> {
         if codes.len() != self.rows.row_bytes() || u64::from(list) >= self.layout.nlist {
             let (bytes, expected, lists) = (codes.len(), self.rows.row_bytes(), self.layout.nlist);

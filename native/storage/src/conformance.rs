@@ -218,8 +218,8 @@ fn unusual_names_are_taken_literally(storage: &dyn Storage, root: &str) {
 }
 
 fn a_sized_file_is_the_sum_of_its_parts_in_any_order(storage: &dyn Storage, root: &str) {
-    const LENGTH: u64 = 9_000_017;
-    const PART: usize = 1_500_007;
+    const LENGTH: u64 = 15_000_017;
+    const PART: usize = 4_500_007;
     let uri = join(root, "a/file");
     let Some(file) = storage.create_sized(&uri, LENGTH, CreateMode::New).unwrap() else { return };
     assert_eq!(storage.stat(&uri).unwrap(), None);

@@ -12,8 +12,10 @@ use crate::{PositionalFile, Result, StorageError};
 /// What memory, offset and length of a write past the page cache must be multiples of, on every usual disk.
 const ALIGNMENT: usize = 4096;
 const ALIGNMENT_IN_FILE: u64 = 4096;
-/// Bytes that go to the disk at once.
-const DIRECT_BYTES: usize = 1 << 20;
+/// Bytes that go to the disk at once: the thread waits for each, so they are not few.
+const DIRECT_BYTES: usize = 4 << 20;
+/// Smaller parts go through the page cache.
+const LEAST_DIRECT_BYTES: usize = 1 << 20;
 
 /// A file on a local disk whose space is reserved before its parts are written.
 ///
@@ -62,7 +64,7 @@ impl LocalPositionalFile {
     fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let head = usize::try_from(offset.next_multiple_of(ALIGNMENT_IN_FILE) - offset).unwrap_or(usize::MAX);
         match &self.direct {
-            Some(direct) if bytes.len() >= DIRECT_BYTES => {
+            Some(direct) if bytes.len() >= LEAST_DIRECT_BYTES => {
                 let (head, rest) = bytes.split_at(head);
                 let (whole_pages, tail) = rest.split_at(rest.len() / ALIGNMENT * ALIGNMENT);
                 let after_head = offset + length_of(head);

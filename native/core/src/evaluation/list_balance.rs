@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::numbers::to_f64;
+
 /// Sizes of inverted lists in figures.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -36,8 +38,8 @@ impl ListBalance {
         sizes.sort_unstable();
         let (smallest, largest) = (*sizes.first()?, *sizes.last()?);
         let at = |percent: usize| sizes[(sizes.len() * percent / 100).min(sizes.len() - 1)];
-        let rows: f64 = sizes.iter().map(|size| as_double(*size)).sum();
-        let squares: f64 = sizes.iter().map(|size| as_double(*size).powi(2)).sum();
+        let rows: f64 = sizes.iter().map(|size| to_f64(*size)).sum();
+        let squares: f64 = sizes.iter().map(|size| to_f64(*size).powi(2)).sum();
         let lists = crate::numbers::to_u64(sizes.len());
         let bin_width = round_up((largest + 1).div_ceil(MOST_BINS));
         Some(Self {
@@ -47,7 +49,7 @@ impl ListBalance {
             median: at(50),
             percentile99: at(99),
             largest,
-            imbalance: if rows > 0.0 { as_double(lists) * squares / (rows * rows) } else { 1.0 },
+            imbalance: if rows > 0.0 { to_f64(lists) * squares / (rows * rows) } else { 1.0 },
             bin_width,
             histogram: histogram(&sizes, largest, bin_width),
         })
@@ -69,11 +71,6 @@ fn histogram(sorted: &[u64], largest: u64, width: u64) -> Vec<u64> {
 fn round_up(width: u64) -> u64 {
     let power = 10_u64.pow(width.max(1).ilog10());
     [1, 2, 5].map(|digit| digit * power).into_iter().find(|round| *round >= width).unwrap_or(10 * power)
-}
-
-#[expect(clippy::as_conversions, reason = "figures for people need no more than a double's precision")]
-pub(crate) fn as_double(value: u64) -> f64 {
-    value as f64
 }
 
 #[cfg(test)]

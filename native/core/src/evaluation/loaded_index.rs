@@ -9,11 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::cancellation::Cancellation;
 use crate::error::{BuildError, Result};
-use crate::evaluation::list_balance::as_double;
 use crate::evaluation::queries::Queries;
 use crate::faiss_index::FaissMetric;
 use crate::faiss_search::{Dial, SearchableIndex};
-use crate::numbers::to_u64;
+use crate::numbers::{to_f64, to_u64};
 use crate::spec::Metric;
 use crate::workers::Workers;
 
@@ -173,7 +172,7 @@ impl LoadedIndex {
             Ok(())
         })?;
         let spent = spent.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let seconds_per_query = spent.as_secs_f64() / as_double(to_u64(queries.count().max(1)));
+        let seconds_per_query = spent.as_secs_f64() / to_f64(to_u64(queries.count().max(1)));
         Ok(Found { neighbours, seconds_per_query })
     }
 

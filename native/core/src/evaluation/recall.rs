@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::cancellation::Cancellation;
 use crate::error::{BuildError, Result};
-use crate::evaluation::list_balance::{ListBalance, as_double};
+use crate::evaluation::list_balance::ListBalance;
 use crate::evaluation::loaded_index::{Found, LoadedIndex, SearchSettings, Setting};
 use crate::evaluation::nearest_rows::Neighbours;
 use crate::evaluation::queries::Queries;
-use crate::numbers::to_u64;
+use crate::numbers::{to_f64, to_u64};
 use crate::workers::Workers;
 
 /// What was measured.
@@ -168,7 +168,7 @@ fn recall_at(k: usize, queries: &Queries, truth: &Neighbours, found: &[Vec<(f32,
         all_hits += hits.min(wanted);
         all_wanted += wanted;
     }
-    if all_wanted == 0 { 1.0 } else { as_double(to_u64(all_hits)) / as_double(to_u64(all_wanted)) }
+    if all_wanted == 0 { 1.0 } else { to_f64(to_u64(all_hits)) / to_f64(to_u64(all_wanted)) }
 }
 
 #[cfg(test)]

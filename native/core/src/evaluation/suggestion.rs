@@ -1,8 +1,8 @@
 //! Which settings are worth measuring, and which of them a user should start with.
 
-use crate::evaluation::list_balance::as_double;
 use crate::evaluation::loaded_index::{LoadedIndex, SearchSettings, Setting};
 use crate::evaluation::recall::{Evaluation, RecallPoint};
+use crate::numbers::to_f64;
 
 /// Recall at this k decides.
 const DECIDING_K: usize = 10;
@@ -33,7 +33,7 @@ pub fn default_sweep(indexes: &[LoadedIndex], queries: u64) -> Vec<SearchSetting
 }
 
 fn nprobes(nlist: u64, rows: u64, queries: u64) -> Vec<u64> {
-    let affordable = |nprobe: u64| as_double(nprobe) / as_double(nlist) * as_double(rows) * as_double(queries);
+    let affordable = |nprobe: u64| to_f64(nprobe) / to_f64(nlist) * to_f64(rows) * to_f64(queries);
     let doubled = std::iter::successors(Some(1_u64), |nprobe| nprobe.checked_mul(2));
     let mut chosen: Vec<u64> = doubled
         .take_while(|nprobe| *nprobe < nlist)

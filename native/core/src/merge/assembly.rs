@@ -2,7 +2,7 @@
 
 use crate::error::{BuildError, ErrorKind, Result};
 use crate::index_layout::{CodePart, FilePiece, ListFormat, RowPacking};
-use crate::index_template::list_block_header;
+use crate::index_template::{list_block_header, packed_list_block_header};
 use crate::merge::list_blocks::{BlockBuffers, LargeList, ListBlock, ListPlanner, list_bytes};
 use crate::merge::output::Output;
 use crate::merge::positions::LabelSource;
@@ -74,19 +74,11 @@ fn codes_bytes(part: CodePart, packing: Option<&dyn RowPacking>, layout: &RunLay
     }
 }
 
-/// What Faiss writes before the first list (`write_InvertedLists`, and `BlockInvertedListsIOHook::write`, which knows
-/// no size of a single code).
+/// What Faiss writes before the first list.
 fn lists_header(format: &ListFormat, layout: &RunLayout, kept: &[u64]) -> Vec<u8> {
     match format {
         ListFormat::Array => list_block_header(layout.nlist, layout.code_size, kept),
-        ListFormat::Blocks(packing) => {
-            const NO_CODE_SIZE: u64 = u64::MAX;
-            let mut header = b"ilbl".to_vec();
-            for number in [layout.nlist, NO_CODE_SIZE, packing.rows_per_block(), packing.block_bytes()] {
-                header.extend_from_slice(&number.to_le_bytes());
-            }
-            header
-        }
+        ListFormat::Blocks(packing) => packed_list_block_header(layout.nlist, packing.as_ref()),
     }
 }
 

@@ -15,8 +15,8 @@ use crate::run_reader::SectionPass;
 
 /// Sizes of a block's lists in all runs: 4 bytes each.
 const MOST_SIZES: usize = 1 << 20;
-/// Bytes of a run's list sizes that are read at a time.
-const SIZES_BYTES: u64 = 16 << 10;
+/// List sizes of one run that are read at a time.
+const SIZES_PER_READ: u64 = 4096;
 
 /// How many bytes a list of `rows` rows takes in the index.
 pub(crate) fn list_bytes(format: &ListFormat, code_size: u64, rows: u64) -> u64 {
@@ -104,11 +104,7 @@ impl<'a> ListPlanner<'a> {
         let mut pieces = Vec::with_capacity(runs);
         for run in 0..runs {
             let first = self.rows[run];
-            for list in 0..lists {
-                let size = self.sizes[run].next()?;
-                sizes[list * runs + run] = size;
-                self.rows[run] += u64::from(size);
-            }
+            self.rows[run] += self.sizes[run].take(sizes.iter_mut().skip(run).step_by(runs))?;
             pieces.push(Piece { run, first, rows: self.rows[run] - first });
         }
         if pieces.iter().map(|piece| piece.rows).sum::<u64>() != rows {
@@ -128,7 +124,7 @@ impl<'a> ListPlanner<'a> {
         let (list, offset, row) = (self.list, self.offset, self.row);
         let mut ranges = Vec::with_capacity(self.sizes.len());
         for (sizes, first) in self.sizes.iter_mut().zip(&mut self.rows) {
-            let rows = u64::from(sizes.next()?);
+            let rows = sizes.take(std::iter::once(&mut 0))?;
             ranges.push((*first, rows));
             *first += rows;
         }
@@ -287,7 +283,7 @@ fn inconsistent() -> BuildError {
 /// Reads one run's list sizes from front to back.
 struct SizeStream<'a> {
     pass: &'a SectionPass<'a>,
-    buffer: Vec<u8>,
+    sizes: Vec<u32>,
     position: usize,
     next: u64,
     lists: u64,
@@ -295,20 +291,31 @@ struct SizeStream<'a> {
 
 impl<'a> SizeStream<'a> {
     fn new(pass: &'a SectionPass<'a>, lists: u64) -> Self {
-        Self { pass, buffer: Vec::new(), position: 0, next: 0, lists }
+        Self { pass, sizes: Vec::new(), position: 0, next: 0, lists }
     }
 
-    fn next(&mut self) -> Result<u32> {
-        if self.position == self.buffer.len() {
-            let count = (SIZES_BYTES / 4).min(self.lists - self.next);
-            self.buffer.resize(to_usize(count * 4)?, 0);
-            self.pass.read(self.next, &mut self.buffer)?;
-            self.next += count;
-            self.position = 0;
+    /// Copies the next sizes to `places`; returns their sum.
+    fn take<'p>(&mut self, places: impl Iterator<Item = &'p mut u32>) -> Result<u64> {
+        let mut sum = 0;
+        for place in places {
+            if self.position == self.sizes.len() {
+                self.fill()?;
+            }
+            *place = *self.sizes.get(self.position).ok_or_else(inconsistent)?;
+            self.position += 1;
+            sum += u64::from(*place);
         }
-        let mut size = [0; 4];
-        size.copy_from_slice(self.buffer.get(self.position..self.position + 4).ok_or_else(inconsistent)?);
-        self.position += 4;
-        Ok(u32::from_le_bytes(size))
+        Ok(sum)
+    }
+
+    fn fill(&mut self) -> Result<()> {
+        let count = SIZES_PER_READ.min(self.lists - self.next);
+        let mut bytes = vec![0; to_usize(count * 4)?];
+        self.pass.read(self.next, &mut bytes)?;
+        self.sizes.clear();
+        self.sizes.extend(bytes.as_chunks().0.iter().map(|size| u32::from_le_bytes(*size)));
+        self.next += count;
+        self.position = 0;
+        Ok(())
     }
 }

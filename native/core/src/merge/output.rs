@@ -1,7 +1,9 @@
 //! The file that a merge fills: in any order and by all threads where the storage can, else from front to back.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::Builder;
 
 use faiss_indexer_storage::{CreateMode, PositionalFile, SequentialWrite, Storages};
 
@@ -124,26 +126,74 @@ impl<'a> Output<'a> {
             }
         }
         let plan = Mutex::new(plan);
-        let failed = AtomicBool::new(false);
-        self.workers.each((0..threads).collect(), |_| {
-            let work = || {
-                while !failed.load(Ordering::Relaxed) {
-                    self.cancellation.check()?;
-                    let planned = (plan.lock().unwrap_or_else(PoisonError::into_inner))()?;
-                    let Some(mut block) = planned else { break };
-                    read(&mut block)?;
-                    for (offset, bytes) in merge(block)? {
-                        self.write(offset, &bytes)?;
-                    }
-                }
-                Ok(())
-            };
-            let result = work();
-            if result.is_err() {
-                failed.store(true, Ordering::Relaxed);
+        let writers = Writers::default();
+        std::thread::scope(|scope| {
+            let (sender, receiver) = sync_channel(WAITING_WRITES);
+            let receiver = Arc::new(Mutex::new(receiver));
+            for number in 0..WRITERS {
+                let (receiver, writers) = (Arc::clone(&receiver), &writers);
+                let write = move || writers.write_all(&receiver, |(offset, bytes)| self.write(offset, &bytes));
+                let started = Builder::new().name(format!("faiss-merge-writer-{number}")).spawn_scoped(scope, write);
+                started.map_err(|error| {
+                    BuildError::new(ErrorKind::OutOfMemory, format!("cannot start a thread that writes: {error}"))
+                })?;
             }
-            result
-        })
+            // The writers alone hold the channel's other end, so that a worker is not left waiting when they are gone.
+            drop(receiver);
+            let merged = self.workers.each((0..threads).map(|_| sender.clone()).collect(), |sender| {
+                let work = || {
+                    while !writers.failed.load(Ordering::Relaxed) {
+                        self.cancellation.check()?;
+                        let planned = (plan.lock().unwrap_or_else(PoisonError::into_inner))()?;
+                        let Some(mut block) = planned else { break };
+                        read(&mut block)?;
+                        for written in merge(block)? {
+                            if sender.send(written).is_err() {
+                                break;
+                            }
+                        }
+                    }
+                    Ok(())
+                };
+                let result = work();
+                if result.is_err() {
+                    writers.failed.store(true, Ordering::Relaxed);
+                }
+                result
+            });
+            drop(sender);
+            merged
+        })?;
+        writers.finish()
+    }
+}
+
+/// Threads that wait for the disk, so that workers need not; and how many blocks wait for them.
+const WRITERS: usize = 2;
+const WAITING_WRITES: usize = 1;
+
+#[derive(Default)]
+struct Writers {
+    failed: AtomicBool,
+    error: Mutex<Option<BuildError>>,
+}
+
+impl Writers {
+    /// Writes what comes until nothing more can come or a write fails.
+    fn write_all(&self, receiver: &Mutex<Receiver<Written>>, write: impl Fn(Written) -> Result<()>) {
+        loop {
+            let next = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            let Ok(written) = next else { return };
+            if let Err(error) = write(written) {
+                self.failed.store(true, Ordering::Relaxed);
+                self.error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                return;
+            }
+        }
+    }
+
+    fn finish(self) -> Result<()> {
+        self.error.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
     }
 }
 

@@ -29,7 +29,7 @@ public class LocalBuildTest {
         return new Object[][] {
             {"Flat", "l2", true},
             {"Flat", "l1", true},
-            {"HNSW16", "ip", false},
+            {"HNSW16", "cosine", false},
             {"SQ8", "l2", true},
             {"PQ2", "l2", false},
             {"PQ8np", "l2", false},

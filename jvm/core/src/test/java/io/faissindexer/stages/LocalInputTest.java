@@ -113,7 +113,7 @@ public class LocalInputTest {
 
     @Test
     public void specsThatCannotBeBuiltAreRefusedByName() {
-        assertFails(Kind.INVALID_SPEC, "HNSW32", IndexSpec.builder().factoryString("HNSW32").build());
+        assertFails(Kind.INVALID_SPEC, "BHNSW32", IndexSpec.builder().factoryString("BHNSW32").build());
         assertFails(Kind.INVALID_SPEC, "PQ3", IndexSpec.builder().factoryString("PQ3").build());
         assertFails(Kind.INVALID_SPEC, "hamming", FLAT.toBuilder().metric("hamming").build());
         assertFails(Kind.INVALID_SPEC, "seed", FLAT.toBuilder().set("seed", "many").build());

@@ -11,6 +11,7 @@ import io.faissindexer.IndexReceipt;
 import io.faissindexer.IndexSpec;
 import io.faissindexer.StockFaiss;
 import java.io.File;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import org.junit.Rule;
@@ -38,7 +39,11 @@ public class ShardedBuildTest {
     public final TemporaryFolder folder = new TemporaryFolder();
 
     private IndexReceipt build(int partitions, String output, int shards) {
-        IndexSpec spec = IndexSpec.builder().factoryString(family).shards(shards).overwrite(true).build();
+        return build(partitions, output, IndexSpec.builder().shards(shards));
+    }
+
+    private IndexReceipt build(int partitions, String output, IndexSpec.Builder builder) {
+        IndexSpec spec = builder.factoryString(family).overwrite(true).build();
         return FaissIndexer.build(
                 EMBEDDINGS.partitions(partitions, partitions), spec, new File(folder.getRoot(), output).getPath());
     }
@@ -71,6 +76,20 @@ public class ShardedBuildTest {
         build(1, "output", 2);
         assertFalse(Files.exists(output.resolve("faiss.index")));
         assertFalse(Files.exists(output.resolve("shard_2")));
+    }
+
+    @Test
+    public void aReportTellsTheRecallOfAllShardsTogether() throws Exception {
+        IndexReceipt receipt = build(3, "output", IndexSpec.builder().shards(SHARDS).report(true));
+        assertTrue(receipt.seconds().toString(), receipt.seconds().containsKey("evaluate"));
+        String page = text(new File(receipt.index(), "report.html"));
+        assertTrue(page, page.contains("<html") && page.contains(family));
+        String manifest = text(new File(receipt.manifest()));
+        assertTrue(manifest, manifest.contains("\"recall\""));
+    }
+
+    private static String text(File file) throws Exception {
+        return new String(Files.readAllBytes(file.toPath()), StandardCharsets.UTF_8);
     }
 
     private static byte[] bytes(Path output, String shard) throws Exception {
