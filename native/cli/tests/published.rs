@@ -169,7 +169,6 @@ fn shards_are_merged_into_the_index_of_a_build_without_shards() {
 fn indexes_that_grew_from_one_are_merged_and_others_are_refused() {
     let scenario = scenario(&["--factory-string", "IVF16,SQ8"]);
     succeed(&mut add(&scenario, "old", &["--output", "all"]));
-    scenario.write_to("new-vectors", "new-ids", OLD_ROWS..OLD_ROWS + 5_000);
     let merge = |input: &[&str], flags: &[&str]| {
         run(&mut scenario.command(&[&["merge", "--input"], input, &["--output", "merged"], flags].concat()))
     };
