@@ -105,9 +105,13 @@ fn check(factory: &str, dimension: usize, metric: Metric) {
 
 #[test]
 fn rows_on_the_border_of_two_lists_go_where_faiss_puts_them_alone() {
-    for (factory, dimension) in
-        [("IVF64,Flat", 8), ("IVF1024,SQ8", 24), ("IVF256,SQ8", 100), ("IVF64,PQ8x4fsr", 64), ("OPQ8,IVF256,PQ8x4np", 64)]
-    {
+    for (factory, dimension) in [
+        ("IVF64,Flat", 8),
+        ("IVF1024,SQ8", 24),
+        ("IVF256,SQ8", 100),
+        ("IVF64,PQ8x4fsr", 64),
+        ("OPQ8,IVF256,PQ8x4np", 64),
+    ] {
         check(factory, dimension, Metric::L2);
         check(factory, dimension, Metric::Ip);
     }
