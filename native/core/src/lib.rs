@@ -63,6 +63,8 @@ mod stage;
 #[cfg(test)]
 mod stock_faiss_tests;
 #[cfg(test)]
+mod supported_families;
+#[cfg(test)]
 mod test_builds;
 mod trained_state;
 mod training;
