@@ -196,7 +196,7 @@ fn codes_in_one_sequence_equal_stock_faiss() {
 
 #[test]
 fn sums_of_codewords_equal_stock_faiss() {
-    let all_metrics = ["RQ3x4", "RQ2x6_2x3", "RQ3x4_Nfloat", "RQ3x4_Nqint8", "RQ3x4_Ncqint4", "PRQ4x2x4"];
+    let all_metrics = ["RQ3x4", "RQ2x6_2x3", "RQ3x4_Nfloat", "RQ3x4_Nqint8", "RQ3x4_Nqint4", "PRQ4x2x4"];
     assert_eq!(check_one_by_one(&all_metrics), 6 * 3);
     assert_eq!(check_one_by_one(&["RQ3x4_Nnone", "PRQ2x2x4_Nnone", "RQ3x4_Nrq2x4"]), 2 + 2 + 3);
     assert_eq!(check_one_by_one(&["IVF8,RQ3x4", "IVF8,RQ3x4_Nqint8", "IVF8,PRQ4x2x4"]), 3 * 3);

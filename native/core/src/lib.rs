@@ -50,6 +50,8 @@ mod nearest;
 mod numbers;
 mod publish;
 mod quantization;
+#[cfg(test)]
+mod readback_tests;
 mod receipts;
 mod resumption;
 mod row_hash;

@@ -10,6 +10,8 @@ use crate::vectors::RowFilter;
 pub(crate) const DIMENSION: usize = 32;
 /// More than one block of the encoder, and no whole number of any packing's blocks.
 const ROWS: usize = 1_100;
+/// NSG takes long, and links these rows as it does more.
+const ROWS_OF_NSG: usize = 300;
 
 /// Metrics, and families that take these and no others.
 pub(crate) type Group = (&'static [Metric], &'static [&'static str]);
@@ -34,11 +36,11 @@ pub(crate) const CODES: &[Group] = &[
 
 /// Codes that are sums of codewords, without and with lists.
 pub(crate) const SUMS: &[Group] = &[
-    (L2_AND_PRODUCTS, &["RQ3x4", "RQ1x6_2x3", "RQ3x4_Nfloat", "RQ3x4_Nqint8", "RQ3x4_Nqint4", "RQ3x4_Ncqint8"]),
-    (L2_AND_PRODUCTS, &["RQ3x4_Ncqint4", "RQ3x4_Nlsq2x4", "RQ3x4_Nrq2x4", "PRQ4x2x4", "PRQ2x2x4_Nqint8"]),
+    (L2_AND_PRODUCTS, &["RQ3x4", "RQ1x6_2x3", "RQ3x4_Nfloat", "RQ3x4_Nqint8", "RQ3x4_Nqint4"]),
+    (L2_AND_PRODUCTS, &["RQ3x4_Nlsq2x4", "RQ3x4_Nrq2x4", "PRQ4x2x4", "PRQ2x2x4_Nqint8"]),
     (PRODUCTS, &["RQ3x4_Nnone", "PRQ2x2x4_Nnone", "RQ3x4fs", "RQ3x4fs_Nnone", "PRQ4x2x4fs_64"]),
     (L2, &["RQ3x4fs_Nrq2x4", "PRQ4x2x4fs_64_Nlsq2x4"]),
-    (L2_AND_PRODUCTS, &["IVF8,RQ3x4", "IVF8,RQ3x4_Nqint8", "IVF8,RQ3x4_Ncqint4", "IVF8,PRQ4x2x4"]),
+    (L2_AND_PRODUCTS, &["IVF8,RQ3x4", "IVF8,RQ3x4_Nqint8", "IVF8,PRQ4x2x4"]),
     (PRODUCTS, &["IVF8,RQ3x4_Nnone", "IVF8,RQ3x4fs", "IVF8,RQ3x4fsr", "IVF8,PRQ4x2x4fs_Nnone"]),
     (L2, &["IVF8,RQ3x4fs_Nlsq2x4", "IVF8,RQ3x4fsr_Nrq2x4", "IVF8,PRQ4x2x4fs_Nrq2x4"]),
 ];
@@ -57,8 +59,8 @@ pub(crate) const LISTS: &[Group] = &[
     (L2_AND_PRODUCTS, &["IVF16,PQ4np", "IVF16,PQ8x5np", "IVF16,PQ2x9np", "IVF16,PQ1x2"]),
     (L2_AND_PRODUCTS, &["IVF16,PQ8x4fs", "IVF16,PQ8x4fsr", "IVF3,PQ16x4fs_96", "IVF16,PQ1x4fsr_64"]),
     (L2_AND_PRODUCTS, &["IVF100_HNSW8,Flat", "IVF32_HNSW,PQ8x4np", "IVF128_NSG8,SQ8", "IVF32_HNSW4,PQ8x4fs"]),
-    (L2, &["IVF1k,Flat", "IMI2x3,Flat", "IMI2x4,PQ4np", "IMI2x4,SQ8", "IMI2x3,PQ8x4fs", "IMI2x3,RaBitQ"]),
-    (L2, &["IVF16,PQ4+8", "IMI2x3,PQ2+1", "IMI2x2,RQ3x4"]),
+    (L2, &["IMI2x3,Flat", "IMI2x4,PQ4np", "IMI2x4,SQ8", "IMI2x3,PQ8x4fs", "IMI2x3,RaBitQ"]),
+    (L2, &["IVF16,PQ4+8", "IVF1k,PQ2+1", "IMI2x2,RQ3x4"]),
     (L2, &["IVF16,ITQ,SH", "IVF16,ITQ16,SH1.5g", "IVF16,PCAR8,SH2c", "IVF16,PCA16,SH-1e5m"]),
 ];
 
@@ -93,10 +95,10 @@ pub(crate) const ID_MAPS: &[Group] = &[
 pub(crate) const GRAPHS: &[Group] = &[
     (ALL, &["HNSW", "HNSW8,Flat"]),
     (L2_AND_PRODUCTS, &["HNSW8,SQ4", "HNSW8,SQ6", "HNSW8_SQ8", "HNSW8,SQfp16", "HNSW8,SQbf16"]),
-    (L2_AND_PRODUCTS, &["NSG16", "NSG8,Flat", "NSG8_SQ8", "NSG8,PQ4x4np"]),
+    (L2_AND_PRODUCTS, &["NSG16", "NSG8,Flat", "NSG8_SQ8"]),
     (L2_AND_PRODUCTS, &["PCA16,HNSW8,SQ8", "OPQ4_16,HNSW8,SQfp16", "HNSW8,SQ8,RFlat", "L2norm,NSG8,Refine(SQ8)"]),
     (L2_AND_IP, &["HNSW8,SQ8_direct", "HNSW8,SQ8_direct_signed"]),
-    (L2, &["HNSW8,PQ4np", "HNSW8_PQ1x2", "PCA16,HNSW8,PQ4x6np,Refine(SQ8)"]),
+    (L2, &["NSG8,PQ4x4np", "HNSW8,PQ4np", "HNSW8_PQ1x2", "PCA16,HNSW8,PQ4x6np,Refine(SQ8)"]),
 ];
 
 /// The pairs of families and metrics in `groups`.
@@ -117,7 +119,8 @@ pub(crate) fn word<T: serde::Serialize>(choice: T) -> String {
 
 /// Rows that `family` can tell apart, in no order.
 pub(crate) fn rows_for(family: &str) -> Rows {
-    let mut rows = Rows::new(ROWS, DIMENSION);
+    let is_nsg = family.contains("NSG") && !family.contains("IVF");
+    let mut rows = Rows::new(if is_nsg { ROWS_OF_NSG } else { ROWS }, DIMENSION);
     // These store the component itself as one byte.
     let shift = match family {
         _ if family.contains("SQ8_direct_signed") => 0.0,

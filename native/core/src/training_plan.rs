@@ -58,9 +58,9 @@ pub fn plan_training(build: &str, receipts: &[String]) -> Result<TrainingDecisio
     }
     let family = context.family()?;
     if family.merge_plan() == MergePlan::SingleTask {
-        let (dimension, limit) = (context.spec.dimension, context.spec.memory_limit);
+        let (metric, dimension, limit) = (context.spec.metric, context.spec.dimension, context.spec.memory_limit);
         let rows = rows.div_ceil(context.spec.shards);
-        check_single_task_memory(family.inner_factory_string(), rows, dimension, limit)?;
+        check_single_task_memory(family.inner_factory_string(), metric.in_faiss(), rows, dimension, limit)?;
     }
     let kept: u64 = samples.iter().filter_map(|sample| sample.sample.as_ref()).map(|file| file.rows).sum();
     let wanted = training_rows(&context, &family, rows, &mut final_notes)?;
