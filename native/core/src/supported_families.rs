@@ -88,7 +88,7 @@ pub(crate) const REFINED: &[Group] = &[
 pub(crate) const ID_MAPS: &[Group] = &[
     (ALL, &["IDMap,Flat", "Flat,IDMap2", "IVF16,Flat,IDMap"]),
     (L2_AND_PRODUCTS, &["IDMap2,IVF16,PQ8x4fs", "PCA16,IVF16,PQ4np,RFlat,IDMap2", "IDMap,IVF16,SQ8"]),
-    (L2_AND_PRODUCTS, &["IDMap,HNSW8", "NSG8,SQ8,IDMap2"]),
+    (L2_AND_PRODUCTS, &["IDMap,HNSW8,SQ8", "NSG8,SQ8,IDMap2"]),
 ];
 
 /// Graphs, which one task builds.
