@@ -123,7 +123,8 @@ mod tests {
             let text = String::from_utf8_lossy(&output.stdout).into_owned();
             let peak = text.split("peak=").nth(1).and_then(|rest| rest.split(' ').next()).expect(&text);
             let peak: f64 = peak.parse().unwrap();
-            let needed = single_task_memory(factory, FaissMetric::L2, rows as u64, dimension as u64).unwrap() - BESIDES_ROWS;
+            let needed =
+                single_task_memory(factory, FaissMetric::L2, rows as u64, dimension as u64).unwrap() - BESIDES_ROWS;
             let ratio = needed / peak;
             assert!((0.9..1.33).contains(&ratio), "{factory}: {needed} estimated, {peak} measured");
         }

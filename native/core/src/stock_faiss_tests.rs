@@ -1,12 +1,14 @@
 //! Whole builds of every supported family against the file that stock Faiss writes for the same trained index and all
 //! rows in id order, however the rows were partitioned.
 
+use crate::cancellation::Cancellation;
 use crate::faiss_index::{FaissIndex, OuterIdMap};
+use crate::faiss_search::SearchableIndex;
 use crate::family::MergePlan;
 use crate::spec::{IdMap, Metric};
 use crate::supported_families::{
-    CODES, GRAPHS, Group, ID_MAPS, LISTS, LOCAL_SEARCHES, REFINED, SUMS, TRANSFORMS, as_indexed, pairs, parse,
-    rows_for, word,
+    CODES, DIMENSION, GRAPHS, Group, ID_MAPS, LISTS, LOCAL_SEARCHES, REFINED, SUMS, TRANSFORMS, as_indexed, id_maps,
+    pairs, parse, rows_for, word,
 };
 use crate::test_builds::{Rows, TestBuild};
 
@@ -31,15 +33,13 @@ fn differences(family: &str, metric: Metric) -> Vec<String> {
     let rows = rows_for(family);
     let ordered = as_indexed(&rows, metric);
     let mut found = Vec::new();
-    let id_maps = [IdMap::Auto, IdMap::Always].map(|id_map| (id_map, parse(family, metric, id_map).unwrap().id_map()));
-    // Where the id map is there anyway, asking for it changes nothing but the spec.
-    let distinct = if id_maps[0].1 == id_maps[1].1 { 1 } else { 2 };
-    for (id_map, outer) in id_maps.into_iter().take(distinct) {
+    for id_map in id_maps(family, metric) {
+        let parsed = parse(family, metric, id_map).unwrap();
         let mut expected: Option<[Vec<u8>; 2]> = None;
         for (partitions, threads) in [(1, 1), (5, 2)] {
             let [index, trained] = build(family, metric, id_map, &rows, partitions, threads);
             let [stock, first_trained] = expected.get_or_insert_with(|| {
-                let per_call = rows_per_call(parse(family, metric, id_map).unwrap().merge_plan());
+                let (per_call, outer) = (rows_per_call(parsed.merge_plan()), parsed.id_map());
                 let mut stock = FaissIndex::read(&trained).unwrap();
                 [stock.add_and_write(&ordered.ids, &ordered.vectors, per_call, outer).unwrap(), trained.clone()]
             });
@@ -98,6 +98,44 @@ fn id_maps_of_the_string_equal_what_stock_faiss_writes() {
 #[test]
 fn graphs_equal_what_stock_faiss_writes() {
     equals_stock_faiss(GRAPHS);
+}
+
+#[test]
+fn rows_that_share_an_id_are_all_there_or_once_under_an_id_map() {
+    let rows = Rows::new(1_000, DIMENSION);
+    // Repeats with the vectors of other rows, and exact copies.
+    let mut repeated = rows.select((0..1_000).chain(100..130));
+    for (place, row) in (0..40).enumerate() {
+        repeated.ids.push(rows.ids[row * 3]);
+        repeated.vectors.extend_from_slice(rows.row(900 - place));
+    }
+    for family in ["IVF16,SQ8", "IVF16,PQ4np,RFlat", "IVF16,PQ8x4fs", "IVF16,PQ4+8", "SQ8,RFlat", "PQ8x4fs", "Flat"] {
+        let run = |policy: &str, id_map: &str, partitions| {
+            let spec = [("factoryString", family), ("duplicateIds", policy), ("idMap", id_map), ("sampleRate", "1")];
+            TestBuild { threads: 2, ..TestBuild::new() }.run(&spec, &repeated.partitions(partitions)).unwrap()
+        };
+        for id_map in ["auto", "always"] {
+            let [kept, all] = [("keepFirst", 1_000), ("allow", 1_070)].map(|(policy, count)| {
+                let one = run(policy, id_map, 1);
+                for partitions in [2, 5] {
+                    let name = format!("{family} {policy} {id_map}, {partitions} partitions");
+                    assert!(run(policy, id_map, partitions).index == one.index, "{name}");
+                }
+                let file = tempfile::NamedTempFile::new().unwrap();
+                std::fs::write(file.path(), &one.index).unwrap();
+                let mut index = SearchableIndex::open(file.path()).unwrap();
+                index.turn_dial(16);
+                assert_eq!(index.rows(), count, "{family} {policy} {id_map}");
+                let [lone, twice] = [500, 100].map(|row| {
+                    let found = index.search(rows.row(row), repeated.ids.len(), &Cancellation::default()).unwrap().1;
+                    found.iter().filter(|id| **id == rows.ids[row]).count()
+                });
+                assert_eq!(lone, 1, "{family} {policy} {id_map}");
+                twice
+            });
+            assert_eq!((kept, all), (1, 2), "{family} {id_map}");
+        }
+    }
 }
 
 #[test]

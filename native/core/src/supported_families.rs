@@ -112,6 +112,14 @@ pub(crate) fn parse(family: &str, metric: Metric, id_map: IdMap) -> crate::Resul
     Family::parse(family, DIMENSION as u64, metric, id_map)
 }
 
+/// The choices of `idMap` that make different files of a family: where the id map is there anyway, asking for it
+/// changes nothing.
+pub(crate) fn id_maps(family: &str, metric: Metric) -> Vec<IdMap> {
+    let around = |id_map| parse(family, metric, id_map).unwrap().id_map();
+    let is_there = around(IdMap::Auto) == around(IdMap::Always);
+    if is_there { vec![IdMap::Auto] } else { vec![IdMap::Auto, IdMap::Always] }
+}
+
 /// The word for it in a spec.
 pub(crate) fn word<T: serde::Serialize>(choice: T) -> String {
     serde_json::to_value(choice).unwrap().as_str().unwrap().to_owned()
