@@ -10,6 +10,8 @@
 #include <faiss/IndexIDMap.h>
 #include <faiss/IndexIVF.h>
 #include <faiss/IndexIVFPQR.h>
+#include <faiss/IndexNSG.h>
+#include <faiss/IndexPQ.h>
 #include <faiss/IndexPreTransform.h>
 #include <faiss/IndexRefine.h>
 #include <faiss/impl/FaissAssert.h>
@@ -210,6 +212,11 @@ int32_t faiss_shim_add_and_write(
         size_t* length,
         char** message) {
     return guarded(message, [&] {
+        // Training leaves a table that reading a trained index does not make.
+        faiss::Index* base = faiss_indexer::below_transforms(faiss_indexer::searched_index(index));
+        if (auto* graph = dynamic_cast<faiss::IndexNSGPQ*>(base)) {
+            dynamic_cast<faiss::IndexPQ&>(*graph->storage).pq.compute_sdc_table();
+        }
         std::unique_ptr<faiss::Index> map;
         if (id_map == PLAIN_ID_MAP) {
             map = std::make_unique<faiss::IndexIDMap>(index);

@@ -125,8 +125,10 @@ impl SearchableIndex {
 
     /// Sets how thorough searches are. Has no effect without a dial.
     pub(crate) fn turn_dial(&mut self, value: u64) {
-        // A graph's dial is an int.
-        let value = value.clamp(1, 1 << 30);
+        // A graph's dial is an int. With more lists than there are, Faiss reads memory that nothing was written to
+        // (IndexIVFAdditiveQuantizerFastScan::compute_LUT).
+        let most = if self.dial() == Some(Dial::Nprobe) { self.shape.nlist } else { 1 << 30 };
+        let value = value.min(most).max(1);
         // SAFETY: `&mut self` excludes searches.
         unsafe { faiss_search_turn_dial(self.pointer, value) };
     }

@@ -117,8 +117,8 @@ impl GraphIndex {
     }
 
     /// An untrained index of a factory string.
-    pub(crate) fn create(dimension: u64, factory_string: &str) -> Result<Self> {
-        FaissIndex::create(dimension, factory_string, FaissMetric::L2).map(Self)
+    pub(crate) fn create(dimension: u64, factory_string: &str, metric: FaissMetric) -> Result<Self> {
+        FaissIndex::create(dimension, factory_string, metric).map(Self)
     }
 
     /// The outermost part.

@@ -53,6 +53,8 @@ mod nearest;
 mod numbers;
 mod publish;
 mod quantization;
+#[cfg(test)]
+mod readback_tests;
 mod receipts;
 mod resumption;
 mod row_hash;
@@ -65,6 +67,8 @@ mod spec;
 mod stage;
 #[cfg(test)]
 mod stock_faiss_tests;
+#[cfg(test)]
+mod supported_families;
 #[cfg(test)]
 mod test_builds;
 mod trained_state;

@@ -1,6 +1,7 @@
 //! What the build of a family in one task takes of memory, known before any row is read.
 
 use crate::error::{BuildError, Result};
+use crate::faiss_index::FaissMetric;
 use crate::graph_index::{GraphIndex, Level, Part};
 use crate::numbers::to_f64;
 
@@ -15,11 +16,12 @@ const FLOAT: f64 = 4.0;
 /// takes to make it.
 pub(crate) fn check_single_task_memory(
     factory_string: &str,
+    metric: FaissMetric,
     rows: u64,
     dimension: u64,
     memory_limit: u64,
 ) -> Result<()> {
-    let needed = single_task_memory(factory_string, rows, dimension)?;
+    let needed = single_task_memory(factory_string, metric, rows, dimension)?;
     let limit = to_f64(memory_limit);
     if needed <= limit {
         return Ok(());
@@ -33,8 +35,8 @@ pub(crate) fn check_single_task_memory(
 }
 
 /// Bytes at the peak of the build, from where all rows have been read.
-fn single_task_memory(factory_string: &str, rows: u64, dimension: u64) -> Result<f64> {
-    let mut index = GraphIndex::create(dimension, factory_string)?;
+fn single_task_memory(factory_string: &str, metric: FaissMetric, rows: u64, dimension: u64) -> Result<f64> {
+    let mut index = GraphIndex::create(dimension, factory_string, metric)?;
     let mut whole = index.whole();
     let filled = fill(&mut whole, ID, true)?;
     let per_row = filled.peak.max(filled.kept + 2.0 * ID);
@@ -90,7 +92,7 @@ mod tests {
     use super::*;
     use crate::cancellation::Cancellation;
     use crate::error::ErrorKind;
-    use crate::faiss_index::{FaissIndex, FaissMetric};
+    use crate::faiss_index::FaissIndex;
     use crate::single_task::build_single_task;
     use crate::stage::Progress;
     use crate::test_builds::Rows;
@@ -117,7 +119,8 @@ mod tests {
             let text = String::from_utf8_lossy(&output.stdout).into_owned();
             let peak = text.split("peak=").nth(1).and_then(|rest| rest.split(' ').next()).expect(&text);
             let peak: f64 = peak.parse().unwrap();
-            let needed = single_task_memory(factory, rows as u64, dimension as u64).unwrap() - BESIDES_ROWS;
+            let needed =
+                single_task_memory(factory, FaissMetric::L2, rows as u64, dimension as u64).unwrap() - BESIDES_ROWS;
             let ratio = needed / peak;
             assert!((0.9..1.33).contains(&ratio), "{factory}: {needed} estimated, {peak} measured");
         }
@@ -147,13 +150,13 @@ mod tests {
 
     #[test]
     fn a_build_beyond_the_limit_is_refused_with_what_it_needs_and_what_helps() {
-        check_single_task_memory("HNSW32", 100_000, 64, 256 << 20).unwrap();
-        let error = check_single_task_memory("HNSW32", 10_000_000, 128, 1 << 30).unwrap_err();
+        check_single_task_memory("HNSW32", FaissMetric::L2, 100_000, 64, 256 << 20).unwrap();
+        let error = check_single_task_memory("HNSW32", FaissMetric::L2, 10_000_000, 128, 1 << 30).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidSpec);
         let text = error.to_string();
         for part in ["HNSW32", "10000000 rows of 128", "limit is 1024 MiB", "--memory-limit", "shards=N"] {
             assert!(text.contains(part), "{text}");
         }
-        assert!(check_single_task_memory("HNSW32,Nonsense", 1, 64, 1 << 30).is_err());
+        assert!(check_single_task_memory("HNSW32,Nonsense", FaissMetric::L2, 1, 64, 1 << 30).is_err());
     }
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{BuildError, Result};
+use crate::faiss_index::FaissMetric;
 use crate::nearest::nearest;
 
 /// Every key of a spec. The command line has the same words in kebab-case.
@@ -40,6 +41,16 @@ pub(crate) enum Metric {
 }
 
 impl Metric {
+    /// What Faiss computes for it, on rows that are scaled where it asks for that.
+    pub(crate) fn in_faiss(self) -> FaissMetric {
+        match self {
+            Self::L2 => FaissMetric::L2,
+            Self::Ip | Self::Cosine => FaissMetric::InnerProduct,
+            Self::L1 => FaissMetric::L1,
+            Self::Linf => FaissMetric::Linf,
+        }
+    }
+
     /// Whether nearer rows have larger values.
     pub(crate) fn is_similarity(self) -> bool {
         matches!(self, Self::Ip | Self::Cosine)

@@ -77,7 +77,8 @@ pub(crate) fn check_memory(spec: &IndexSpec, family: &Family, rows: u64) -> Resu
         return Ok(());
     }
     let rows = rows.div_ceil(spec.shards);
-    check_single_task_memory(family.inner_factory_string(), rows, spec.dimension, spec.memory_limit)
+    let (factory_string, metric) = (family.inner_factory_string(), spec.metric.in_faiss());
+    check_single_task_memory(factory_string, metric, rows, spec.dimension, spec.memory_limit)
 }
 
 /// The dimension may have been taken from the first row. Skipping most rows because that one was unusual is never

@@ -13,7 +13,6 @@ use crate::evaluation::queries::Queries;
 use crate::faiss_index::FaissMetric;
 use crate::faiss_search::{Dial, SearchableIndex};
 use crate::numbers::{to_f64, to_u64};
-use crate::spec::Metric;
 use crate::workers::Workers;
 
 /// Queries of one call into Faiss, whose code path and rounding depend on the number. The blocks are the same on any
@@ -182,13 +181,7 @@ impl LoadedIndex {
             let text = format!("queries of {dimension} dimensions do not fit an index of {}", self.dimension);
             return Err(BuildError::invalid(text));
         }
-        let expected = match queries.metric() {
-            Metric::L2 => FaissMetric::L2,
-            Metric::Ip | Metric::Cosine => FaissMetric::InnerProduct,
-            Metric::L1 => FaissMetric::L1,
-            Metric::Linf => FaissMetric::Linf,
-        };
-        if self.metric != Some(expected) {
+        if self.metric != Some(queries.metric().in_faiss()) {
             let text = format!("the index ranks by {:?}, not by {:?}", self.metric, queries.metric());
             return Err(BuildError::invalid(text));
         }

@@ -91,10 +91,6 @@ pub(super) enum Norm {
     Unstated,
     None,
     Plain,
-    /// One of 256 or 16 values that training finds.
-    Clustered {
-        values: u64,
-    },
     /// Two 4-bit codewords.
     FastScan,
 }
@@ -238,13 +234,11 @@ fn parse_additive(mut scanner: Scanner<'_>) -> Option<Codes> {
 }
 
 fn parse_norm(scanner: &mut Scanner<'_>) -> Norm {
-    const NORMS: [(&str, Norm); 8] = [
+    const NORMS: [(&str, Norm); 6] = [
         ("_Nnone", Norm::None),
         ("_Nfloat", Norm::Plain),
         ("_Nqint8", Norm::Plain),
         ("_Nqint4", Norm::Plain),
-        ("_Ncqint8", Norm::Clustered { values: 256 }),
-        ("_Ncqint4", Norm::Clustered { values: 16 }),
         ("_Nlsq2x4", Norm::FastScan),
         ("_Nrq2x4", Norm::FastScan),
     ];

@@ -99,7 +99,7 @@ fn restriction_of(codes: &Codes) -> Option<Restriction> {
                 (PRODUCTS, "fast scan over sums needs a norm for l2: append _Nrq2x4 or _Nlsq2x4")
             }
             Norm::FastScan => (L2_ONLY, "fast scan over sums goes without a norm for inner products"),
-            Norm::Plain | Norm::Clustered { .. } => {
+            Norm::Plain => {
                 (&[][..], "fast scan over sums takes the norms _Nrq2x4 and _Nlsq2x4 (l2) or none (ip, cosine)")
             }
         },

@@ -41,6 +41,11 @@ pub(super) fn reason_to_refuse(part: &str) -> Option<&'static str> {
     if part.contains("+PQ") {
         return Some("a graph over two-layer codes is not supported; use HNSWm,PQm");
     }
+    if part.contains("_Ncqint") {
+        // kmeans1d.cpp: with fewer distinct norms than clusters, the last one begins at row 0, and the sum of the next
+        // runs beyond the rows.
+        return Some("Faiss trains these norms by a clustering that crashes when norms repeat; use _Nqint8 or _Nqint4");
+    }
     if part.starts_with("RFlat") || part.starts_with("Refine(") {
         return Some("one refinement stands at the end of the string, after the index that it refines");
     }

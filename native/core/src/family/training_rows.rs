@@ -126,7 +126,6 @@ fn rows_of_additive(additive: &Additive) -> TrainingRows {
     }
     match additive.norm {
         Norm::Unstated | Norm::None | Norm::Plain => rows,
-        Norm::Clustered { values } => rows.and(TrainingRows { needed: values, ..TrainingRows::default() }),
         // Faiss warns on stderr below the wanted rows, and no setting of ours reaches that quantizer.
         Norm::FastScan => rows.and(TrainingRows { needed: 16 * WANTED_PER_CENTROID, ..TrainingRows::default() }),
     }
