@@ -28,7 +28,6 @@ mod family;
 #[cfg(test)]
 mod family_bytes_tests;
 mod fault;
-mod index_file;
 #[doc(hidden)]
 pub mod graph_benchmark;
 mod graph_hnsw;
@@ -38,6 +37,7 @@ mod graph_pace;
 #[cfg(test)]
 mod graph_tests;
 mod import;
+mod index_file;
 mod index_layout;
 mod index_template;
 mod inspect;
@@ -92,8 +92,8 @@ pub use resumption::{
 };
 pub use stage::{ProgressReport, RejectedRow, Stage, StageKind, StageRequest};
 pub use training_plan::{TrainingDecision, plan_training};
-pub use workers::Workers;
 pub use verify::{Verified, verify};
+pub use workers::Workers;
 
 /// Name and version of this library and of the Faiss inside.
 #[must_use]

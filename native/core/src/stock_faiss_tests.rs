@@ -79,7 +79,5 @@ fn lists_that_are_mostly_empty_equal_what_stock_faiss_writes() {
     assert!(built.index.windows(4).any(|bytes| bytes == b"sprs"));
     let ordered = rows.in_id_order();
     let mut stock = FaissIndex::read(&built.trained).unwrap();
-    assert!(
-        built.index == stock.add_and_write(&ordered.ids, &ordered.vectors, 1, OuterIdMap::None).unwrap()
-    );
+    assert!(built.index == stock.add_and_write(&ordered.ids, &ordered.vectors, 1, OuterIdMap::None).unwrap());
 }
