@@ -149,7 +149,7 @@ uint64_t multiplications_of(const faiss::Index* index) {
     uint64_t sum = 0;
     while (auto* chain = dynamic_cast<const faiss::IndexPreTransform*>(index)) {
         for (const faiss::VectorTransform* transform : chain->chain) {
-            // Half of the columns stay unused (encode_shim.cpp).
+            // Half of the columns stay unused (row_encoder.cpp).
             sum += 2 * static_cast<uint64_t>(transform->d_in) * static_cast<uint64_t>(transform->d_out);
         }
         index = chain->index;

@@ -146,9 +146,9 @@ void each_within(const float* products, const float* offsets, float factor, size
     report(i, count);
 }
 
-// Rounded up.
+// A float that is not below `value`: what is added outweighs the rounding.
 float at_least(double value) {
-    return std::nextafter(static_cast<float>(value), INFINITE);
+    return static_cast<float>(value + std::abs(value) * std::ldexp(1.0, -23) + static_cast<double>(FLT_MIN));
 }
 
 } // namespace
@@ -215,7 +215,7 @@ void NearestCentroids::prepare(const float* row, Screened& screened, float* move
         row = moved;
     }
     screened.squared_norm = product_of(row, row, dimension_);
-    screened.norm = std::sqrt(screened.squared_norm);
+    screened.norm = is_table() ? 0 : std::sqrt(screened.squared_norm);
     screened.constant = screened.squared_norm;
     if (!origin_.empty()) {
         screened.constant += 2 * product_of(row, origin_.data(), dimension_);

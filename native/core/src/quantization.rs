@@ -23,8 +23,8 @@ pub(crate) trait Trainer {
 pub(crate) trait Encoder: Send + Sync {
     fn shape(&self) -> Shape;
 
-    /// Writes the list number (0 where there are no lists) and the codes of each row-major row, first and second. A row's result does
-    /// not depend on the rows beside it. `vectors` holds at most [`Encoder::block_rows`] rows.
+    /// Writes the list number (0 where there are no lists) and the codes of each row-major row, first and second. A
+    /// row's result does not depend on the rows beside it. `vectors` holds at most [`Encoder::block_rows`] rows.
     fn encode(&self, vectors: &[f32], lists: &mut [i64], codes: &mut [u8], cancellation: &Cancellation) -> Result<()>;
 
     /// Rows per call that keep a call short enough to be cancelled.
