@@ -130,7 +130,7 @@ fn rows_on_the_border_of_two_lists_go_where_faiss_puts_them_alone() {
     check("IVF1024,SQ8", 768, Metric::L2);
     check("IVF64,Flat", 768, Metric::Ip);
     check("IVF64_HNSW8,Flat", 24, Metric::L2);
-    check("IVF200_NSG16,Flat", 24, Metric::L2);
+    check("IVF1024_NSG16,Flat", 24, Metric::L2);
     check("IVF64,Flat", 24, Metric::L1);
     check("IVF64,Flat", 24, Metric::Linf);
 }

@@ -16,8 +16,10 @@ const MOST_POLYSEMOUS_BITS: u64 = 10;
 /// A graph with fewer is not connected; Faiss reads beyond its tables with one.
 const LEAST_DEGREE: u64 = 2;
 const MOST_DEGREE: u64 = 1024;
-/// Faiss measures the graph that NSG begins with at as many vertices (NNDescent.cpp, NUM_EVAL_POINTS).
-const NSG_EVALUATED: u64 = 100;
+/// Faiss reads beyond the neighbours of a centroid whose ten random ones all happen to be among its 64 nearest, because
+/// NN-descent then never finds farther ones (NNDescent.cpp, `Nhood::insert` and `build`). From here on that is once in
+/// 10^9 trainings: n (64 / n)^10.
+const LEAST_LISTS_OF_NSG: u64 = 1024;
 
 /// Checks `factory` for rows of `dimension`; returns the dimension of the rows that are encoded.
 pub(super) fn fit(factory: &Factory, dimension: u64) -> Result<u64, String> {
@@ -75,8 +77,8 @@ fn fit_coarse(coarse: Coarse, dimension: u64) -> Result<(), String> {
         Coarse::Flat { .. } => (),
         Coarse::Graph { kind, lists, degree } => {
             fit_degree(kind, degree)?;
-            if kind == Graph::Nsg && lists <= NSG_EVALUATED {
-                return Err(format!("NSG over {lists} centroids: it needs more than {NSG_EVALUATED} lists"));
+            if kind == Graph::Nsg && lists < LEAST_LISTS_OF_NSG {
+                return Err(format!("NSG over {lists} centroids: it needs at least {LEAST_LISTS_OF_NSG} lists"));
             }
         }
         Coarse::Multi { .. } => check_divides("IMI2x", 2, dimension)?,
