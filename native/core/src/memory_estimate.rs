@@ -101,8 +101,8 @@ mod tests {
     const CHILD: &str = "FAISS_INDEXER_MEMORY_OF";
     const CASES: [(&str, usize, usize); 4] = [
         ("HNSW16", 60_000, 256),
-        ("HNSW32,SQ8", 60_000, 256),
-        ("PCA64,HNSW16,SQ8,RFlat", 60_000, 256),
+        ("HNSW32,SQ8", 40_000, 256),
+        ("PCA64,HNSW16,SQ8,RFlat", 40_000, 256),
         ("NSG16,SQ8", 20_000, 64),
     ];
 
