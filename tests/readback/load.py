@@ -3,8 +3,8 @@
 
 usage: load.py DIRECTORY
 
-The directory is that of `compare.py`. Prints a line for every index that cannot be read or finds none, then "N indexes answer". Exits with 1 when
-one does not.
+The directory is that of `compare.py`. Prints a line for every index that cannot be read or finds none, then "N
+indexes answer". Exits with 1 when one does not.
 """
 
 import contextlib
