@@ -28,6 +28,8 @@
 // A + |y|^2 <= 3 A + 2 t. From there as for DISTANCE.
 
 #include "nearest_centroids.h"
+
+#include "blas.h"
 #include "guarded_call.h"
 
 #include <algorithm>
@@ -39,21 +41,6 @@
 #include <immintrin.h>
 
 #include <faiss/utils/distances.h>
-
-extern "C" int sgemm_(
-        const char* transpose_a,
-        const char* transpose_b,
-        const int* m,
-        const int* n,
-        const int* k,
-        const float* alpha,
-        const float* a,
-        const int* lda,
-        const float* b,
-        const int* ldb,
-        const float* beta,
-        float* c,
-        const int* ldc);
 
 namespace faiss_indexer {
 

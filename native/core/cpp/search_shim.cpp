@@ -1,6 +1,7 @@
 // Searching finished index files, and the matrix product behind exact search.
 // Called by src/faiss_search.rs only.
 
+#include "blas.h"
 #include "guarded_call.h"
 
 #include <algorithm>
@@ -17,21 +18,6 @@
 #include <faiss/index_io.h>
 
 using namespace faiss_indexer;
-
-extern "C" int sgemm_(
-        const char* transpose_a,
-        const char* transpose_b,
-        const int* m,
-        const int* n,
-        const int* k,
-        const float* alpha,
-        const float* a,
-        const int* lda,
-        const float* b,
-        const int* ldb,
-        const float* beta,
-        float* c,
-        const int* ldc);
 
 namespace {
 

@@ -33,7 +33,7 @@ pub(crate) trait Encoder: Send + Sync {
 
 pub(crate) fn trainer_for(family: &Family, dimension: u64, metric: Metric) -> impl Trainer {
     let factory_string = family.inner_factory_string().to_owned();
-    FaissTrainer { factory_string, dimension, metric: faiss_metric(metric) }
+    FaissTrainer { factory_string, dimension, metric: metric.in_faiss() }
 }
 
 pub(crate) fn encoder_for(trained: &[u8], plan: MergePlan) -> Result<Arc<dyn Encoder>> {
@@ -42,15 +42,6 @@ pub(crate) fn encoder_for(trained: &[u8], plan: MergePlan) -> Result<Arc<dyn Enc
         MergePlan::ByLists | MergePlan::ByPosition => Arc::new(FaissEncoder::new(index)?),
         MergePlan::SingleTask => Arc::new(RawRows { shape: Shape::raw_rows(index.shape().dimension) }),
     })
-}
-
-fn faiss_metric(metric: Metric) -> FaissMetric {
-    match metric {
-        Metric::L2 => FaissMetric::L2,
-        Metric::Ip | Metric::Cosine => FaissMetric::InnerProduct,
-        Metric::L1 => FaissMetric::L1,
-        Metric::Linf => FaissMetric::Linf,
-    }
 }
 
 struct FaissTrainer {
