@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::error::{BuildError, ErrorKind, Result};
 use crate::family::Family;
+use crate::numbers::to_u32;
 use crate::spec::IndexSpec;
 use crate::training_plan::check_memory;
 
@@ -51,6 +52,11 @@ impl BuildContext {
             .as_ref()
             .ok_or_else(|| BuildError::invalid("the build was not planned: call plan_training first"))?;
         Family::parse(factory_string, self.spec.dimension, self.spec.metric, self.spec.id_map)
+    }
+
+    /// One task of the merge stage for each index file.
+    pub(crate) fn merge_tasks(&self) -> Result<u32> {
+        to_u32(self.spec.shards)
     }
 
     pub(crate) fn published(&self, name: &str) -> String {

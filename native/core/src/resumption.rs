@@ -49,8 +49,7 @@ pub fn unfinished_builds(output: &str, storages: &Storages) -> Result<Vec<String
 /// # Errors
 /// As [`temporary_directory`].
 pub fn merge_tasks(build: &str) -> Result<u32> {
-    let shards = BuildContext::from_json(build)?.spec.shards;
-    u32::try_from(shards).map_err(|_| BuildError::invalid(format!("shards={shards} is too large")))
+    BuildContext::from_json(build)?.merge_tasks()
 }
 
 /// Whether the stage evaluate, one task, follows the merge.

@@ -5,7 +5,6 @@ use crate::error::{BuildError, ErrorKind, Result};
 use crate::family::{Family, MergePlan};
 use crate::ledger::{BadRow, Ledger};
 use crate::memory_estimate::check_single_task_memory;
-use crate::numbers::to_u32;
 use crate::receipts::{Receipts, to_json};
 use crate::spec::{BadRows, IndexSpec};
 
@@ -67,7 +66,7 @@ pub fn plan_training(build: &str, receipts: &[String]) -> Result<TrainingDecisio
     } else {
         notes.append(&mut final_notes);
     }
-    let merge_tasks = to_u32(context.spec.shards)?;
+    let merge_tasks = context.merge_tasks()?;
     Ok(TrainingDecision { build: to_json(&context)?, resample, notes, merge_tasks, evaluates: context.spec.report })
 }
 
