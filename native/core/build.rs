@@ -16,6 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=cpp");
+    println!("cargo::rustc-env=FAISS_VERSION={}", faiss_version(&faiss_headers)?);
     cc::Build::new()
         .cpp(true)
         .cpp_link_stdlib(None)
@@ -41,6 +42,16 @@ fn main() -> Result<(), Box<dyn Error>> {
         .try_compile("faiss_indexer_shim")?;
 
     link_static_blas(&out)
+}
+
+fn faiss_version(headers: &Path) -> Result<String, Box<dyn Error>> {
+    let text = fs::read_to_string(headers.join("faiss/Index.h"))?;
+    let number = |name: &str| {
+        let define = format!("#define FAISS_VERSION_{name} ");
+        let found = text.lines().find_map(|line| line.strip_prefix(&define));
+        found.ok_or_else(|| format!("faiss/Index.h has no line '{define}'"))
+    };
+    Ok(format!("{}.{}.{}", number("MAJOR")?, number("MINOR")?, number("PATCH")?))
 }
 
 fn link_static_blas(out: &Path) -> Result<(), Box<dyn Error>> {

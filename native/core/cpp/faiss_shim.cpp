@@ -55,7 +55,8 @@ int32_t faiss_shim_read(const uint8_t* bytes, size_t length, faiss::Index** out,
         } reader;
         reader.next = bytes;
         reader.left = length;
-        *out = faiss::read_index(&reader, faiss::IO_FLAG_SKIP_PRECOMPUTE_TABLE);
+        *out = faiss_indexer::not_null(faiss::read_index(
+                &reader, faiss::IO_FLAG_SKIP_PRECOMPUTE_TABLE | faiss::IO_FLAG_PQ_SKIP_SDC_TABLE));
     });
 }
 

@@ -11,6 +11,7 @@
 #include <faiss/IndexFlatCodes.h>
 #include <faiss/IndexHNSW.h>
 #include <faiss/IndexIDMap.h>
+#include <faiss/IndexIVF.h>
 #include <faiss/IndexNSG.h>
 #include <faiss/IndexPQ.h>
 #include <faiss/IndexPreTransform.h>
@@ -19,8 +20,11 @@
 #include <faiss/VectorTransform.h>
 #include <faiss/impl/io.h>
 #include <faiss/index_io.h>
+#include <faiss/utils/AlignedTable.h>
 
 #include "guarded_call.h"
+#include "index_structure.h"
+#include "local_search_turn.h"
 
 namespace {
 
@@ -28,7 +32,7 @@ using faiss_indexer::CancelScope;
 using faiss_indexer::check_cancelled;
 using faiss_indexer::guarded;
 
-// The numbers are those of Kind in src/graph_index.rs.
+// The numbers are those of Part::level in src/graph_index.rs.
 enum Kind : int32_t { OTHER = 0, TRANSFORMS = 1, REFINED = 2, ID_MAP = 3, HNSW = 4, NSG = 5, CODES = 6 };
 
 // Storage whose code of a row does not depend on the rows beside it. Additive quantizers draw random numbers by the
@@ -83,6 +87,15 @@ class Pieces : public faiss::IOWriter {
     std::vector<uint8_t> gathered_;
 };
 
+double symmetric_table_bytes(const faiss::Index* storage) {
+    const faiss::ProductQuantizer* products = faiss_indexer::product_quantizer_of(storage);
+    if (products == nullptr) {
+        return 0;
+    }
+    const size_t floats = products->M * products->ksub * products->ksub;
+    return static_cast<double>(faiss::AlignedTable<float>::round_capacity(floats) * sizeof(float));
+}
+
 } // namespace
 
 extern "C" {
@@ -134,11 +147,13 @@ struct FaissRowBytes {
     // Of the finished index: codes, and graph.
     double codes;
     double graph;
-    // Besides, while the graph is made.
+    // Besides, while the graph is made or rows are added.
     double work;
+    // Not per row: tables that the graph is made with.
+    double tables;
 };
 
-// Bytes per row of one level, without the levels inside.
+// Memory of one level, without the levels inside.
 void faiss_graph_row_bytes(const faiss::Index* index, FaissRowBytes* bytes) {
     *bytes = {};
     if (auto* hnsw = dynamic_cast<const faiss::IndexHNSW*>(index)) {
@@ -149,17 +164,32 @@ void faiss_graph_row_bytes(const faiss::Index* index, FaissRowBytes* bytes) {
         }
         // The order, and the rounds of both kinds of change of two lists.
         bytes->work = sizeof(int32_t) + 4 * sizeof(uint32_t);
+        bytes->tables = symmetric_table_bytes(hnsw->storage);
     } else if (auto* nsg = dynamic_cast<const faiss::IndexNSG*>(index)) {
         bytes->graph = nsg->nsg.R * sizeof(int32_t);
         // Neighborhoods::Hood: the pool, its four lists at the size they have in the end, and what each of the five
         // costs an allocator; then the neighbours that are taken from it.
         const double pool = std::max(nsg->nndescent_L, nsg->GK + 50) * 12.0;
         const double lists = (nsg->nndescent_S + 3.0 * nsg->nndescent_R) * sizeof(int32_t);
-        bytes->work = pool + lists + 5 * (sizeof(std::vector<int32_t>) + 16.0) + 8 + nsg->GK * sizeof(int32_t);
+        const double neighbors = nsg->GK * sizeof(int32_t);
+        const double hoods = pool + lists + 5 * (sizeof(std::vector<int32_t>) + 16.0) + 8 + neighbors;
+        // Links with their distances; beside them first the neighbours, then the graph.
+        const double links = 2 * bytes->graph;
+        bytes->work = std::max({hoods, links + neighbors + 5 * sizeof(std::vector<int32_t>) + 8, links + bytes->graph});
+        bytes->tables = symmetric_table_bytes(nsg->storage);
     } else if (dynamic_cast<const faiss::IndexPreTransform*>(index) == nullptr &&
                dynamic_cast<const faiss::IndexRefine*>(index) == nullptr &&
                dynamic_cast<const faiss::IndexIDMap*>(index) == nullptr) {
         bytes->codes = static_cast<double>(index->sa_code_size());
+        if (auto* sums = faiss_indexer::additive_quantizer_of(index)) {
+            // The codes as whole numbers; where a norm is coded, all rows as they are decoded.
+            const bool has_norms = sums->norm_bits > 0;
+            bytes->work += sums->M * sizeof(int32_t) + (has_norms ? index->d * sizeof(float) : 0);
+        }
+        if (dynamic_cast<const faiss::IndexIVF*>(index) != nullptr) {
+            // The number of the list, and lists that grow by doubling.
+            bytes->work += sizeof(int64_t) + bytes->codes;
+        }
     }
 }
 
@@ -214,6 +244,7 @@ int32_t faiss_graph_add(
     CancelScope scope(cancel);
     return guarded(message, [&] {
         if (rows > 0) {
+            faiss_indexer::LocalSearchTurn turn(index);
             index->add(static_cast<faiss::idx_t>(rows), vectors);
         }
     });

@@ -7,11 +7,11 @@
 #include <cstring>
 #include <exception>
 #include <memory>
-#include <mutex>
 #include <new>
 #include <stdexcept>
 #include <vector>
 
+#include <faiss/Index.h>
 #include <faiss/impl/AuxIndexStructures.h>
 
 namespace faiss_indexer {
@@ -19,10 +19,10 @@ namespace faiss_indexer {
 enum Code : int32_t { OK = 0, FAISS = 1, OUT_OF_MEMORY = 2, CANCELLED = 3 };
 
 // The flag of the call that runs on this thread; Rust owns it and outlives the call.
-inline thread_local const volatile uint8_t* cancel_flag = nullptr;
+inline thread_local const uint8_t* cancel_flag = nullptr;
 
 inline bool is_cancelled() {
-    return cancel_flag != nullptr && *cancel_flag != 0;
+    return cancel_flag != nullptr && __atomic_load_n(cancel_flag, __ATOMIC_RELAXED) != 0;
 }
 
 // Faiss keeps one callback per process. This one looks at the calling thread's flag, so tasks do not cancel
@@ -33,10 +33,13 @@ struct ThreadInterrupt : faiss::InterruptCallback {
     }
 };
 
+// Made outside of `guarded`, so it must not throw. Without memory for the callback Faiss is not interrupted.
 struct CancelScope {
-    explicit CancelScope(const uint8_t* flag) {
-        static std::once_flag installed;
-        std::call_once(installed, [] { faiss::InterruptCallback::instance = std::make_unique<ThreadInterrupt>(); });
+    explicit CancelScope(const uint8_t* flag) noexcept {
+        [[maybe_unused]] static const bool installed = [] {
+            faiss::InterruptCallback::instance.reset(new (std::nothrow) ThreadInterrupt());
+            return true;
+        }();
         cancel_flag = flag;
     }
     CancelScope(const CancelScope&) = delete;
@@ -69,6 +72,14 @@ inline void check_cancelled() {
     if (is_cancelled()) {
         throw std::runtime_error("cancelled");
     }
+}
+
+// Faiss has a file format for no index at all.
+inline faiss::Index* not_null(faiss::Index* read) {
+    if (read == nullptr) {
+        throw std::runtime_error("the file says that it holds no index");
+    }
+    return read;
 }
 
 template <typename Body>

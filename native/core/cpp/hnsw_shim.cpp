@@ -114,6 +114,7 @@ class HnswBuild {
         FAISS_THROW_IF_NOT(index.storage->ntotal == static_cast<faiss::idx_t>(rows));
         FAISS_THROW_IF_NOT(rows <= static_cast<size_t>(std::numeric_limits<Node>::max()));
         index.ntotal = index.storage->ntotal;
+        faiss_indexer::prepare_symmetric_distances(*index.storage);
         for (Searcher& searcher : searchers_) {
             searcher.distances = faiss_indexer::storage_distances(*index.storage);
         }
@@ -236,25 +237,29 @@ class HnswBuild {
     }
 
     // `searcher.unmet` has the read's ungrouped entries, followed by those that were appended; these are then part of
-    // the read, unless they matter.
+    // the read, unless they matter. An appended entry that the search would have met in another list before is in no
+    // group here, so each has to be beyond the bound both alone and in a group.
     static bool appended_do_not_matter(Searcher& searcher, Read& read) {
         const std::vector<Node>& nodes = searcher.unmet;
         DistanceComputer& distances = *searcher.distances;
-        bool matter = false;
-        size_t next = 0;
-        each_distance(distances, nodes, [&](Node node, float distance) {
-            if (next >= read.ungrouped) {
-                matter |= distance < read.bound;
-            } else if (nodes.size() >= 4) {
-                matter |= distance != distances(node);
+        for (size_t place = 0; place < nodes.size(); ++place) {
+            const float alone = distances(nodes[place]);
+            const float grouped = grouped_distance(distances, nodes[place]);
+            const bool matters = place < read.ungrouped ? nodes.size() >= 4 && alone != grouped
+                                                        : std::min(alone, grouped) < read.bound;
+            if (matters) {
+                return false;
             }
-            ++next;
-        });
-        if (!matter) {
-            read.length += static_cast<uint32_t>(nodes.size()) - read.ungrouped;
-            note_ungrouped(nodes, read);
         }
-        return !matter;
+        read.length += static_cast<uint32_t>(nodes.size()) - read.ungrouped;
+        note_ungrouped(nodes, read);
+        return true;
+    }
+
+    static float grouped_distance(DistanceComputer& distances, Node node) {
+        float away[4];
+        distances.distances_batch_4(node, node, node, node, away[0], away[1], away[2], away[3]);
+        return away[0];
     }
 
     static void note_ungrouped(const std::vector<Node>& nodes, Read& read) {

@@ -24,6 +24,7 @@
 #include <faiss/IndexPreTransform.h>
 #include <faiss/IndexRefine.h>
 #include <faiss/VectorTransform.h>
+#include <faiss/impl/LocalSearchQuantizer.h>
 #include <faiss/impl/ProductAdditiveQuantizer.h>
 #include <faiss/impl/ResidualQuantizer.h>
 
@@ -61,6 +62,62 @@ faiss::Index* below_transforms(faiss::Index* index) {
         index = chain->index;
     }
     return index;
+}
+
+faiss::ProductQuantizer* product_quantizer_of(faiss::Index* base) {
+    if (auto* found = dynamic_cast<faiss::IndexIVFPQ*>(base)) {
+        return &found->pq;
+    }
+    if (auto* found = dynamic_cast<faiss::IndexIVFPQFastScan*>(base)) {
+        return &found->pq;
+    }
+    if (auto* found = dynamic_cast<faiss::IndexPQ*>(base)) {
+        return &found->pq;
+    }
+    auto* found = dynamic_cast<faiss::IndexPQFastScan*>(base);
+    return found != nullptr ? &found->pq : nullptr;
+}
+
+const faiss::ProductQuantizer* product_quantizer_of(const faiss::Index* base) {
+    return product_quantizer_of(const_cast<faiss::Index*>(base));
+}
+
+faiss::AdditiveQuantizer* additive_quantizer_of(faiss::Index* base) {
+    if (auto* found = dynamic_cast<faiss::IndexAdditiveQuantizer*>(base)) {
+        return found->aq;
+    }
+    if (auto* found = dynamic_cast<faiss::IndexAdditiveQuantizerFastScan*>(base)) {
+        return found->aq;
+    }
+    if (auto* found = dynamic_cast<faiss::IndexIVFAdditiveQuantizer*>(base)) {
+        return found->aq;
+    }
+    auto* found = dynamic_cast<faiss::IndexIVFAdditiveQuantizerFastScan*>(base);
+    return found != nullptr ? found->aq : nullptr;
+}
+
+const faiss::AdditiveQuantizer* additive_quantizer_of(const faiss::Index* base) {
+    return additive_quantizer_of(const_cast<faiss::Index*>(base));
+}
+
+namespace {
+
+bool searches_locally(const faiss::AdditiveQuantizer* quantizer) {
+    if (auto* product = dynamic_cast<const faiss::ProductAdditiveQuantizer*>(quantizer)) {
+        return std::any_of(product->quantizers.begin(), product->quantizers.end(), [](auto* part) {
+            return searches_locally(part);
+        });
+    }
+    return dynamic_cast<const faiss::LocalSearchQuantizer*>(quantizer) != nullptr ||
+            quantizer->search_type == faiss::AdditiveQuantizer::ST_norm_lsq2x4;
+}
+
+} // namespace
+
+bool searches_locally(const faiss::Index* index) {
+    const faiss::Index* refining = refining_index(index);
+    const faiss::AdditiveQuantizer* sums = additive_quantizer_of(below_transforms(searched_index(index)));
+    return (sums != nullptr && searches_locally(sums)) || (refining != nullptr && searches_locally(refining));
 }
 
 Polysemous polysemous_of(faiss::Index* index) {
@@ -115,29 +172,11 @@ uint64_t code_multiplications(const faiss::Index* index) {
     if (auto* found = dynamic_cast<const faiss::IndexIVFPQR*>(index)) {
         return multiplications_of(found->pq) + multiplications_of(found->refine_pq);
     }
-    if (auto* found = dynamic_cast<const faiss::IndexIVFPQ*>(index)) {
-        return multiplications_of(found->pq);
+    if (auto* products = product_quantizer_of(index)) {
+        return multiplications_of(*products);
     }
-    if (auto* found = dynamic_cast<const faiss::IndexIVFPQFastScan*>(index)) {
-        return multiplications_of(found->pq);
-    }
-    if (auto* found = dynamic_cast<const faiss::IndexPQ*>(index)) {
-        return multiplications_of(found->pq);
-    }
-    if (auto* found = dynamic_cast<const faiss::IndexPQFastScan*>(index)) {
-        return multiplications_of(found->pq);
-    }
-    if (auto* found = dynamic_cast<const faiss::IndexAdditiveQuantizer*>(index)) {
-        return multiplications_of(found->aq);
-    }
-    if (auto* found = dynamic_cast<const faiss::IndexAdditiveQuantizerFastScan*>(index)) {
-        return multiplications_of(found->aq);
-    }
-    if (auto* found = dynamic_cast<const faiss::IndexIVFAdditiveQuantizer*>(index)) {
-        return multiplications_of(found->aq);
-    }
-    if (auto* found = dynamic_cast<const faiss::IndexIVFAdditiveQuantizerFastScan*>(index)) {
-        return multiplications_of(found->aq);
+    if (auto* sums = additive_quantizer_of(index)) {
+        return multiplications_of(sums);
     }
     if (auto* found = dynamic_cast<const faiss::IndexLSH*>(index)) {
         return static_cast<uint64_t>(found->nbits) * static_cast<uint64_t>(found->d);

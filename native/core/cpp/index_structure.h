@@ -6,6 +6,7 @@
 #include <memory>
 
 #include <faiss/Index.h>
+#include <faiss/impl/AdditiveQuantizer.h>
 #include <faiss/impl/ProductQuantizer.h>
 
 namespace faiss_indexer {
@@ -21,6 +22,15 @@ const faiss::Index* refining_index(const faiss::Index* index);
 // Where the transforms of IndexPreTransform end.
 faiss::Index* below_transforms(faiss::Index* index);
 const faiss::Index* below_transforms(const faiss::Index* index);
+
+// The quantizer of an index's codes, or null; of an IndexIVFPQR that of the first codes. Not of what is inside.
+faiss::ProductQuantizer* product_quantizer_of(faiss::Index* base);
+const faiss::ProductQuantizer* product_quantizer_of(const faiss::Index* base);
+faiss::AdditiveQuantizer* additive_quantizer_of(faiss::Index* base);
+const faiss::AdditiveQuantizer* additive_quantizer_of(const faiss::Index* base);
+
+// Whether training or adding rows runs LocalSearchQuantizer, here or in a part.
+bool searches_locally(const faiss::Index* index);
 
 // Bytes per row of the codes of an index without transforms; 0 for an index that has none.
 uint64_t code_size_of(const faiss::Index* base);

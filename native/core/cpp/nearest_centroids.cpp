@@ -169,8 +169,10 @@ NearestCentroids::NearestCentroids(Comparison comparison, size_t dimension, size
     can_overflow_ = terms * std::ldexp(1.0, -24) >= 1.0 / 16;
     if (comparison == Comparison::DISTANCE) {
         std::vector<double> sum(dimension, 0);
-        for (size_t at = 0; at < count * dimension; at++) {
-            sum[at % dimension] += static_cast<double>(centroids[at]);
+        for (size_t number = 0; number < count; number++) {
+            for (size_t i = 0; i < dimension; i++) {
+                sum[i] += static_cast<double>(centroids[number * dimension + i]);
+            }
         }
         origin_.resize(dimension);
         std::transform(sum.begin(), sum.end(), origin_.begin(), [&](double component) {
@@ -325,6 +327,9 @@ int64_t NearestCentroids::decide(const float* row, Screened& screened, const Can
     }
     if (screened.compares_all) {
         for (size_t centroid = 0; centroid < count_; centroid++) {
+            if (centroid % CENTROIDS == 0) {
+                check_cancelled();
+            }
             compare_with(row, screened, centroid);
         }
     } else {

@@ -12,9 +12,9 @@
 #include <stdexcept>
 #include <vector>
 
+#include <malloc.h>
+
 #include <faiss/IndexNSG.h>
-#include <faiss/IndexPQ.h>
-#include <faiss/impl/AuxIndexStructures.h>
 #include <faiss/impl/DistanceComputer.h>
 #include <faiss/impl/FaissAssert.h>
 #include <faiss/impl/NSG.h>
@@ -22,6 +22,7 @@
 
 #include "guarded_call.h"
 #include "neighborhoods.h"
+#include "spanning_tree.h"
 #include "storage_distances.h"
 
 namespace {
@@ -33,6 +34,7 @@ using faiss_indexer::check_cancelled;
 using faiss_indexer::guarded;
 using faiss_indexer::Met;
 using faiss_indexer::Neighborhoods;
+using faiss_indexer::SpanningTree;
 
 // The numbers are those of Step in src/graph_nsg.rs.
 enum Step : int32_t {
@@ -114,10 +116,7 @@ class NsgBuild {
               center_(index.storage->d) {
         FAISS_THROW_IF_NOT(index.build_type == 1 && !index.is_built && nsg_.ntotal == 0);
         FAISS_THROW_IF_NOT(index.storage->ntotal == static_cast<faiss::idx_t>(rows));
-        // Faiss makes this table when it trains, not when it reads an index.
-        if (auto* storage = dynamic_cast<faiss::IndexPQ*>(index.storage); storage != nullptr) {
-            storage->pq.compute_sdc_table();
-        }
+        faiss_indexer::prepare_symmetric_distances(*index.storage);
         index.ntotal = index.storage->ntotal;
         nsg_.ntotal = static_cast<int>(rows);
         for (Linker& linker : linkers_) {
@@ -160,27 +159,32 @@ class NsgBuild {
 
     // The final graph, in which every node can be reached from the one where searches enter.
     void finish() {
+        neighborhoods_.clear();
         nsg_.final_graph = std::make_shared<faiss::nsg::Graph<int>>(static_cast<int>(rows_), nsg_.R);
-        std::fill_n(nsg_.final_graph->data, links_.size(), NOBODY);
-        std::vector<int> degrees(rows_);
+        faiss::nsg::Graph<int>& graph = *nsg_.final_graph;
+        std::vector<int32_t> degrees(rows_);
         for (size_t row = 0; row < rows_; ++row) {
-            for (size_t place = 0; place < most_links(); ++place) {
-                if (list(row)[place].id != NOBODY) {
-                    nsg_.final_graph->at(static_cast<int>(row), degrees[row]++) = list(row)[place].id;
+            if (row % ROWS_PER_CHECK == 0) {
+                check_cancelled();
+            }
+            int32_t* links = graph.data + row * most_links();
+            for (const Link* link = list(row); link < list(row + 1); ++link) {
+                if (link->id != NOBODY) {
+                    links[degrees[row]++] = link->id;
                 }
             }
+            std::fill(links + degrees[row], links + most_links(), NOBODY);
         }
         std::vector<Link>().swap(links_);
-        neighborhoods_.clear();
 
-        faiss::VisitedTable reached(nsg_.ntotal);
-        faiss::VisitedTable met(nsg_.ntotal);
-        for (int root = nsg_.enterpoint, count = 0; (count = nsg_.dfs(reached, root, count)) < nsg_.ntotal;) {
+        SpanningTree tree(graph, degrees);
+        tree.reach(nsg_.enterpoint);
+        while (tree.is_incomplete()) {
             check_cancelled();
-            root = nsg_.attach_unlinked(index_.storage, reached, met, degrees);
-            met.advance();
+            const int32_t row = near_with_room(linkers_[0], tree, degrees);
+            tree.attach(row);
+            tree.reach(row);
         }
-        nsg_.check_graph();
         nsg_.is_built = true;
         index_.is_built = true;
     }
@@ -212,21 +216,35 @@ class NsgBuild {
         }
     }
 
+    // Neighbours of a node.
+    struct Neighbors {
+        const int32_t* first;
+        size_t count;
+    };
+
+    auto nearest_neighbors() const {
+        return [this](int32_t node) {
+            return Neighbors{neighborhoods_.neighbors(node), neighborhoods_.parameters().neighbors};
+        };
+    }
+
     // Searches enter the graph at the node nearest to the center of all.
     void enter(Linker& linker) {
         for (float& component : center_) {
             component /= static_cast<float>(nsg_.ntotal);
         }
         linker.distances->set_query(center_.data());
-        search(linker, nsg_.rng.rand_int(nsg_.ntotal));
+        search(linker, nsg_.rng.rand_int(nsg_.ntotal), nsg_.L, nearest_neighbors());
         nsg_.enterpoint = linker.nearest[0].id;
+        // The many small lists of NN-descent are free, and too scattered for the links.
+        malloc_trim(0);
         links_.resize(rows_ * most_links());
     }
 
-    // Leaves the L nearest nodes that the search from `start` meets in `linker.nearest`, and all of them in
+    // Leaves the `size` nearest nodes that the search from `start` meets in `linker.nearest`, and all of them in
     // `linker.seen`.
-    void search(Linker& linker, int start) {
-        const int size = nsg_.L;
+    template <typename NeighborsOf>
+    void search(Linker& linker, int start, int size, NeighborsOf neighbors_of) {
         faiss::RandomGenerator random(0x1234);
         linker.met.clear();
         linker.seen.clear();
@@ -235,11 +253,10 @@ class NsgBuild {
             linker.nearest.push_back({node, (*linker.distances)(node), true});
             linker.seen.push_back({node, linker.nearest.back().distance});
         };
-        const int32_t* neighbors = neighborhoods_.neighbors(start);
-        const size_t count = neighborhoods_.parameters().neighbors;
-        for (size_t place = 0; place < std::min(count, static_cast<size_t>(size)); ++place) {
-            linker.met.insert(neighbors[place]);
-            meet(neighbors[place]);
+        Neighbors neighbors = neighbors_of(start);
+        for (size_t place = 0; place < std::min(neighbors.count, static_cast<size_t>(size)); ++place) {
+            linker.met.insert(neighbors.first[place]);
+            meet(neighbors.first[place]);
         }
         while (linker.nearest.size() < static_cast<size_t>(size)) {
             const int node = random.rand_int(nsg_.ntotal);
@@ -254,9 +271,9 @@ class NsgBuild {
             int changed = size;
             if (nearest[next].fresh) {
                 nearest[next].fresh = false;
-                neighbors = neighborhoods_.neighbors(nearest[next].id);
-                for (size_t place = 0; place < count; ++place) {
-                    const int32_t node = neighbors[place];
+                neighbors = neighbors_of(nearest[next].id);
+                for (size_t place = 0; place < neighbors.count; ++place) {
+                    const int32_t node = neighbors.first[place];
                     if (!linker.met.insert(node)) {
                         continue;
                     }
@@ -269,6 +286,28 @@ class NsgBuild {
             }
             next = changed <= next ? changed : next + 1;
         }
+    }
+
+    void set_query(Linker& linker, int32_t row) {
+        index_.storage->reconstruct(row, linker.row.data());
+        linker.distances->set_query(linker.row.data());
+    }
+
+    // The row from which the first that was not reached is linked: the nearest with room that a search for it meets,
+    // or any.
+    int32_t near_with_room(Linker& linker, const SpanningTree& tree, const std::vector<int32_t>& degrees) {
+        const int32_t unreached = tree.first_unreached();
+        set_query(linker, unreached);
+        search(linker, nsg_.enterpoint, nsg_.search_L, [&](int32_t node) {
+            return Neighbors{nsg_.final_graph->data + node * most_links(), static_cast<size_t>(degrees[node])};
+        });
+        std::sort(linker.seen.begin(), linker.seen.end());
+        for (const Link& link : linker.seen) {
+            if (link.id != unreached && tree.has_room(link.id)) {
+                return link.id;
+            }
+        }
+        return tree.draw_with_room(nsg_.rng);
     }
 
     // Whether a node that is nearer to one that is kept than to the row, or is itself kept.
@@ -286,9 +325,8 @@ class NsgBuild {
         std::vector<Link>& kept = linker.kept;
         for (size_t row = first; row < end; ++row) {
             const auto node = static_cast<int32_t>(row);
-            index_.storage->reconstruct(node, linker.row.data());
-            distances.set_query(linker.row.data());
-            search(linker, nsg_.enterpoint);
+            set_query(linker, node);
+            search(linker, nsg_.enterpoint, nsg_.L, nearest_neighbors());
             const int32_t* neighbors = neighborhoods_.neighbors(row);
             for (size_t place = 0; place < neighborhoods_.parameters().neighbors; ++place) {
                 if (linker.met.insert(neighbors[place])) {
@@ -344,6 +382,8 @@ class NsgBuild {
         }
     }
 
+    static constexpr size_t ROWS_PER_CHECK = 1 << 16;
+
     faiss::IndexNSG& index_;
     faiss::NSG& nsg_;
     size_t rows_;
@@ -365,13 +405,15 @@ struct FaissNsgParameters {
     uint64_t rounds;
 };
 
-void faiss_graph_nsg_parameters(const faiss::Index* index, FaissNsgParameters* parameters) {
-    auto& nsg = dynamic_cast<const faiss::IndexNSG&>(*index);
-    *parameters = {
-            static_cast<uint64_t>(nsg.nsg.R),
-            static_cast<uint64_t>(nsg.nsg.L),
-            static_cast<uint64_t>(nsg.GK),
-            static_cast<uint64_t>(nsg.nndescent_iter)};
+int32_t faiss_graph_nsg_parameters(const faiss::Index* index, FaissNsgParameters* parameters, char** message) {
+    return guarded(message, [&] {
+        auto& nsg = dynamic_cast<const faiss::IndexNSG&>(*index);
+        *parameters = {
+                static_cast<uint64_t>(nsg.nsg.R),
+                static_cast<uint64_t>(nsg.nsg.L),
+                static_cast<uint64_t>(nsg.GK),
+                static_cast<uint64_t>(nsg.nndescent_iter)};
+    });
 }
 
 // The index outlives the build.

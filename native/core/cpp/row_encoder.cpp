@@ -61,10 +61,7 @@ bool is_encoded_alone(const faiss::Index* index) {
         return hash->rotate_data;
     }
     return dynamic_cast<const faiss::IndexIVFSpectralHash*>(index) != nullptr ||
-            dynamic_cast<const faiss::IndexAdditiveQuantizer*>(index) != nullptr ||
-            dynamic_cast<const faiss::IndexAdditiveQuantizerFastScan*>(index) != nullptr ||
-            dynamic_cast<const faiss::IndexIVFAdditiveQuantizer*>(index) != nullptr ||
-            dynamic_cast<const faiss::IndexIVFAdditiveQuantizerFastScan*>(index) != nullptr;
+            additive_quantizer_of(index) != nullptr;
 }
 
 void encode_rows(const faiss::Index* index, size_t count, const float* vectors, const int64_t* lists, uint8_t* codes) {
@@ -179,17 +176,11 @@ RowEncoder::RowEncoder(const faiss::Index* index) : base_(index) {
         lists_ = std::make_unique<ListNumbers>(ivf->quantizer);
         residual_to_ = ivf->by_residual ? ivf->quantizer : nullptr;
     }
-    if (auto* found = dynamic_cast<const faiss::IndexIVFPQ*>(base_)) {
-        products_ = std::make_unique<ProductCodes>(found->pq);
-        if (auto* refined = dynamic_cast<const faiss::IndexIVFPQR*>(base_)) {
-            remainders_ = std::make_unique<ProductCodes>(refined->refine_pq);
-        }
-    } else if (auto* found = dynamic_cast<const faiss::IndexIVFPQFastScan*>(base_)) {
-        products_ = std::make_unique<ProductCodes>(found->pq);
-    } else if (auto* found = dynamic_cast<const faiss::IndexPQ*>(base_)) {
-        products_ = std::make_unique<ProductCodes>(found->pq);
-    } else if (auto* found = dynamic_cast<const faiss::IndexPQFastScan*>(base_)) {
-        products_ = std::make_unique<ProductCodes>(found->pq);
+    if (const faiss::ProductQuantizer* products = product_quantizer_of(base_)) {
+        products_ = std::make_unique<ProductCodes>(*products);
+    }
+    if (auto* refined = dynamic_cast<const faiss::IndexIVFPQR*>(base_)) {
+        remainders_ = std::make_unique<ProductCodes>(refined->refine_pq);
     }
 }
 

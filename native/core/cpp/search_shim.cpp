@@ -55,7 +55,9 @@ struct FaissSearchShape {
 // Codes, lists and graphs stay in the file and are mapped, as far as Faiss can read them in place.
 int32_t faiss_search_open(const char* path, faiss::Index** out, char** message) {
     return guarded(message, [&] {
-        *out = faiss::read_index(path, faiss::IO_FLAG_MMAP_IFC | faiss::IO_FLAG_SKIP_PRECOMPUTE_TABLE);
+        *out = not_null(faiss::read_index(
+                path,
+                faiss::IO_FLAG_MMAP_IFC | faiss::IO_FLAG_SKIP_PRECOMPUTE_TABLE | faiss::IO_FLAG_PQ_SKIP_SDC_TABLE));
     });
 }
 

@@ -7,10 +7,22 @@
 #include <vector>
 
 #include <faiss/Index.h>
+#include <faiss/IndexPQ.h>
 #include <faiss/MetricType.h>
 #include <faiss/impl/DistanceComputer.h>
 
+#include "guarded_call.h"
+
 namespace faiss_indexer {
+
+// Makes the table of distances between codewords that a graph over PQ codes is made with. Nothing else needs it, so
+// indexes are read without it.
+inline void prepare_symmetric_distances(faiss::Index& storage) {
+    if (auto* products = dynamic_cast<faiss::IndexPQ*>(&storage)) {
+        check_cancelled();
+        products->pq.compute_sdc_table();
+    }
+}
 
 // Distances to the rows of a graph's storage, smaller meaning nearer whatever the metric.
 inline std::unique_ptr<faiss::DistanceComputer> storage_distances(const faiss::Index& storage) {
@@ -57,14 +69,15 @@ class Met {
         uint32_t search = 0;
     };
 
-    // Fibonacci hashing.
+    // Fibonacci hashing: the high bits of the product depend on all bits of the number.
     size_t first_place(int32_t node) const {
-        return (static_cast<uint32_t>(node) * 2654435769U) & (places_.size() - 1);
+        return (static_cast<uint32_t>(node) * 2654435769U) >> shift_;
     }
 
     void grow() {
         std::vector<Place> old(2 * places_.size());
         old.swap(places_);
+        --shift_;
         count_ = 0;
         for (const Place& place : old) {
             if (place.search == search_) {
@@ -73,7 +86,9 @@ class Met {
         }
     }
 
-    std::vector<Place> places_ = std::vector<Place>(1024);
+    // 32 less the binary logarithm of the number of places.
+    uint32_t shift_ = 22;
+    std::vector<Place> places_ = std::vector<Place>(1 << 10);
     size_t count_ = 0;
     uint32_t search_ = 1;
 };

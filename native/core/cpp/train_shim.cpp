@@ -2,6 +2,7 @@
 
 #include "index_structure.h"
 #include "guarded_call.h"
+#include "local_search_turn.h"
 
 #include <algorithm>
 #include <utility>
@@ -65,30 +66,21 @@ class QuietClustering {
             if (auto* multi = dynamic_cast<faiss::MultiIndexQuantizer*>(ivf->quantizer)) {
                 silence(multi->pq.cp);
             }
-            visit_lists(ivf);
-        } else if (auto* found = dynamic_cast<faiss::IndexPQ*>(index)) {
-            silence(found->pq.cp);
-        } else if (auto* found = dynamic_cast<faiss::IndexPQFastScan*>(index)) {
-            silence(found->pq.cp);
-        } else if (auto* found = dynamic_cast<faiss::IndexAdditiveQuantizer*>(index)) {
-            visit_additive(found->aq);
-        } else if (auto* found = dynamic_cast<faiss::IndexAdditiveQuantizerFastScan*>(index)) {
-            visit_additive(found->aq);
+            visit_codes(ivf);
+        } else {
+            visit_codes(index);
         }
     }
 
-    void visit_lists(faiss::IndexIVF* ivf) {
-        if (auto* found = dynamic_cast<faiss::IndexIVFPQ*>(ivf)) {
-            silence(found->pq.cp);
-            if (auto* refined = dynamic_cast<faiss::IndexIVFPQR*>(ivf)) {
-                silence(refined->refine_pq.cp);
-            }
-        } else if (auto* found = dynamic_cast<faiss::IndexIVFPQFastScan*>(ivf)) {
-            silence(found->pq.cp);
-        } else if (auto* found = dynamic_cast<faiss::IndexIVFAdditiveQuantizer*>(ivf)) {
-            visit_additive(found->aq);
-        } else if (auto* found = dynamic_cast<faiss::IndexIVFAdditiveQuantizerFastScan*>(ivf)) {
-            visit_additive(found->aq);
+    void visit_codes(faiss::Index* base) {
+        if (faiss::ProductQuantizer* products = faiss_indexer::product_quantizer_of(base)) {
+            silence(products->cp);
+        }
+        if (auto* refined = dynamic_cast<faiss::IndexIVFPQR*>(base)) {
+            silence(refined->refine_pq.cp);
+        }
+        if (faiss::AdditiveQuantizer* sums = faiss_indexer::additive_quantizer_of(base)) {
+            visit_additive(sums);
         }
     }
 
@@ -125,9 +117,46 @@ class QuietClustering {
 // The parts of faiss_shim_train.
 enum Part : int32_t { TRANSFORMS = 0, COARSE = 1, CODES = 2, REFINING = 3 };
 
+// The transformed rows, rounded as if all of them came in one call: a block is a whole number of tiles of the
+// multiplication, and the last one takes what is left over.
+float* apply(const faiss::VectorTransform* transform, int64_t rows, const float* vectors) {
+    constexpr int64_t TILE = 96;
+    constexpr int64_t MULTIPLICATIONS = 2'000'000'000;
+    const int64_t row_multiplications = static_cast<int64_t>(transform->d_in) * transform->d_out;
+    const int64_t block = std::max<int64_t>(MULTIPLICATIONS / row_multiplications / TILE, 1) * TILE;
+    std::unique_ptr<float[]> transformed(new float[rows * transform->d_out]);
+    for (int64_t first = 0; first < rows;) {
+        faiss_indexer::check_cancelled();
+        const int64_t left = rows - first;
+        const int64_t count = left < 2 * block ? left : block;
+        transform->apply_noalloc(count, vectors + first * transform->d_in, transformed.get() + first * transform->d_out);
+        first += count;
+    }
+    return transformed.release();
+}
+
+void train_transforms(faiss::Index* base, int64_t rows, const float* vectors) {
+    std::vector<faiss::VectorTransform*> transforms;
+    for (; auto* chain = dynamic_cast<faiss::IndexPreTransform*>(base); base = chain->index) {
+        transforms.insert(transforms.end(), chain->chain.begin(), chain->chain.end());
+        chain->is_trained = true;
+    }
+    Transformed input(vectors);
+    for (size_t number = 0; number < transforms.size(); number++) {
+        faiss_indexer::check_cancelled();
+        if (!transforms[number]->is_trained) {
+            transforms[number]->train(rows, input.rows());
+        }
+        if (rows > 0 && number + 1 < transforms.size()) {
+            input.replace(apply(transforms[number], rows, input.rows()));
+        }
+    }
+}
+
 void train_codes(faiss::Index* base, int64_t rows, const float* vectors) {
     Polysemous polysemous = faiss_indexer::polysemous_of(base);
     const bool wanted = polysemous.wanted != nullptr && std::exchange(*polysemous.wanted, false);
+    faiss_indexer::LocalSearchTurn turn(base);
     base->train(rows, vectors);
     if (wanted) {
         *polysemous.wanted = true;
@@ -152,23 +181,21 @@ int32_t faiss_shim_train(
     return guarded(message, [&] {
         QuietClustering quiet(index);
         if (part == REFINING) {
+            faiss_indexer::LocalSearchTurn turn(faiss_indexer::refining_index(index));
             faiss_indexer::refining_index(index)->train(rows, vectors);
             index->is_trained = true;
             return;
         }
-        Transformed input(vectors);
         faiss::Index* base = faiss_indexer::searched_index(index);
-        while (auto* chain = dynamic_cast<faiss::IndexPreTransform*>(base)) {
-            for (faiss::VectorTransform* transform : chain->chain) {
-                if (part == TRANSFORMS && !transform->is_trained) {
-                    transform->train(rows, input.rows());
-                }
-                if (rows > 0) {
-                    input.replace(transform->apply(rows, input.rows()));
-                }
+        if (part == TRANSFORMS) {
+            train_transforms(base, rows, vectors);
+            return;
+        }
+        Transformed input(vectors);
+        for (; auto* chain = dynamic_cast<faiss::IndexPreTransform*>(base); base = chain->index) {
+            for (const faiss::VectorTransform* transform : chain->chain) {
+                input.replace(apply(transform, rows, input.rows()));
             }
-            chain->is_trained = true;
-            base = chain->index;
         }
         if (part == COARSE) {
             auto& ivf = dynamic_cast<faiss::IndexIVF&>(*base);

@@ -1,12 +1,14 @@
 // The bytes of index files: of the trained index, of a finished file around its rows, and of stock Faiss in tests.
 
 #include "index_structure.h"
+#include "storage_distances.h"
 #include "guarded_call.h"
 
 #include <algorithm>
 
 #include <faiss/IndexFastScan.h>
 #include <faiss/IndexFlatCodes.h>
+#include <faiss/IndexHNSW.h>
 #include <faiss/IndexIDMap.h>
 #include <faiss/IndexIVF.h>
 #include <faiss/IndexIVFPQR.h>
@@ -215,7 +217,9 @@ int32_t faiss_shim_add_and_write(
         // Training leaves a table that reading a trained index does not make.
         faiss::Index* base = faiss_indexer::below_transforms(faiss_indexer::searched_index(index));
         if (auto* graph = dynamic_cast<faiss::IndexNSGPQ*>(base)) {
-            dynamic_cast<faiss::IndexPQ&>(*graph->storage).pq.compute_sdc_table();
+            faiss_indexer::prepare_symmetric_distances(*graph->storage);
+        } else if (auto* graph = dynamic_cast<faiss::IndexHNSWPQ*>(base)) {
+            faiss_indexer::prepare_symmetric_distances(*graph->storage);
         }
         std::unique_ptr<faiss::Index> map;
         if (id_map == PLAIN_ID_MAP) {

@@ -14,8 +14,8 @@ use crate::error::{BuildError, ErrorKind, Result};
 use crate::numbers::{to_i32, to_i64, to_u64, to_usize};
 use crate::workers::Workers;
 
-/// Version of the Faiss that is linked in.
-pub(crate) const FAISS_VERSION: &str = "1.12.0";
+/// Version of the Faiss that is linked in, from its headers (build.rs).
+pub(crate) const FAISS_VERSION: &str = env!("FAISS_VERSION");
 
 /// The metrics that Faiss computes itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

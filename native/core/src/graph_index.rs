@@ -63,14 +63,17 @@ struct RawLevel {
     keeps_rows: i32,
 }
 
-/// Bytes per row of one part, without the parts inside it.
+/// Memory of one part, without the parts inside it.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C)]
 pub(crate) struct RowBytes {
+    /// Per row of the finished part, as is `graph`.
     pub(crate) codes: f64,
     pub(crate) graph: f64,
-    /// Besides, while the graph is made.
+    /// Per row besides, while the graph is made or rows are added.
     pub(crate) work: f64,
+    /// Of all rows together: tables that a graph is made with.
+    pub(crate) tables: f64,
 }
 
 unsafe extern "C" {
@@ -196,7 +199,7 @@ impl<'index> Part<'index> {
     ) -> Result<Vec<f32>> {
         let raw = self.raw_level();
         let (from, to) = (to_usize(raw.dimension)?, to_usize(raw.inner_dimension)?);
-        let mut transformed = vec![0.0; vectors.len() / from * to];
+        let mut transformed = zeros(vectors.len() / from * to)?;
         let index = Shared(self.pointer);
         let blocks = Blocks::new(vectors.len() / from, from);
         let mut pieces = Vec::with_capacity(blocks.count);
@@ -262,6 +265,16 @@ impl<'index> Part<'index> {
     }
 }
 
+fn zeros(floats: usize) -> Result<Vec<f32>> {
+    let mut zeros = Vec::new();
+    zeros.try_reserve_exact(floats).map_err(|_| {
+        let text = format!("no memory for the {} bytes of the transformed rows", 4 * floats);
+        BuildError::new(ErrorKind::OutOfMemory, text)
+    })?;
+    zeros.resize(floats, 0.0);
+    Ok(zeros)
+}
+
 fn rows_in(vectors: &[f32], dimension: usize) -> Result<usize> {
     if dimension == 0 || !vectors.len().is_multiple_of(dimension) {
         let text = format!("{} floats are no whole number of rows of {dimension} dimensions", vectors.len());
@@ -290,7 +303,7 @@ impl Blocks {
     fn new(rows: usize, dimension: usize) -> Self {
         /// A multiple of both OpenBLAS' tile of 12 columns and of the blocks of 32 in which Faiss encodes.
         const TILE: usize = 96;
-        const MOST_ROWS: usize = 1024;
+        const MOST_ROWS: usize = 960;
         /// About a fifth of a second of one core, so that a call can be cancelled in time.
         const MOST_MULTIPLICATIONS: usize = 2_000_000_000;
         let block =

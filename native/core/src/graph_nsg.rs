@@ -29,8 +29,11 @@ pub(crate) fn build_nsg(
     progress: &Progress,
 ) -> Result<()> {
     let mut graph = Graph::open(index, rows, workers)?;
-    graph.find_neighbors(workers, cancellation)?;
-    graph.link(workers, cancellation, progress)?;
+    // The threads of a pool hand short pieces of work to each other faster than another thread does.
+    workers.inside(|| {
+        graph.find_neighbors(workers, cancellation)?;
+        graph.link(workers, cancellation, progress)
+    })?;
     graph.finish(cancellation)
 }
 
@@ -62,7 +65,7 @@ enum Step {
 }
 
 unsafe extern "C" {
-    fn faiss_graph_nsg_parameters(index: *const c_void, parameters: *mut Parameters);
+    fn faiss_graph_nsg_parameters(index: *const c_void, parameters: *mut Parameters, message: *mut *mut c_char) -> i32;
     fn faiss_graph_nsg_open(
         index: *mut c_void,
         rows: u64,
@@ -93,17 +96,19 @@ struct Graph<'used> {
     used: PhantomData<&'used mut c_void>,
 }
 
+// SAFETY: the build is tied to no thread, and the lifetime keeps others from what it points to.
+unsafe impl Send for Graph<'_> {}
 // SAFETY: the threads that share one call `run` only, for workers, slots and rows of their own.
 unsafe impl Sync for Graph<'_> {}
 
 impl<'used> Graph<'used> {
     fn open(index: &'used mut Part<'_>, rows: usize, workers: &Workers) -> Result<Self> {
         /// More let idle threads help with uneven rows, and take memory for what they find.
-        const SLOTS_PER_WORKER: usize = 4;
+        const SLOTS_PER_WORKER: usize = 2;
         let pointer = index.as_pointer();
         let mut parameters = Parameters::default();
-        // SAFETY: the pointer is a live NSG index, and `parameters` has the layout of the shim's struct.
-        unsafe { faiss_graph_nsg_parameters(pointer, &mut parameters) };
+        // SAFETY: the pointer is a live index, and `parameters` has the layout of the shim's struct.
+        check(|message| unsafe { faiss_graph_nsg_parameters(pointer, &mut parameters, message) })?;
         check_rows(to_u64(rows), &parameters)?;
         let slots = SLOTS_PER_WORKER * workers.count();
         let mut build = ptr::null_mut();
@@ -130,8 +135,8 @@ impl<'used> Graph<'used> {
     }
 
     fn join(&mut self, workers: &Workers, cancellation: &Cancellation) -> Result<()> {
-        /// A row may ask for tens of thousands of comparisons.
-        const ROWS_PER_SLOT: usize = 8;
+        /// A row may ask for tens of thousands of comparisons, each of which may leave 24 bytes.
+        const ROWS_PER_SLOT: usize = 4;
         let graph = &*self;
         let rows_at_once = graph.slots * ROWS_PER_SLOT;
         for first in (0..graph.rows).step_by(rows_at_once) {

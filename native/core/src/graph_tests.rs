@@ -91,7 +91,7 @@ fn nsg_equals_what_stock_faiss_writes_on_any_number_of_threads() {
 #[test]
 fn hnsw_equals_what_stock_faiss_writes_however_many_rows_are_searched_at_once() {
     let rows = rows_with_copies(1_200, 16);
-    for factory in ["HNSW4", "HNSW16,SQ8"] {
+    for factory in ["HNSW4", "HNSW16,SQ8", "HNSW8,PQ4np"] {
         for metric in METRICS {
             let (trained, mut stock) = trained(factory, metric, &rows);
             let expected = stock.add_and_write(&rows.ids, &rows.vectors, ALL_ROWS, OuterIdMap::Plain).unwrap();
@@ -135,6 +135,28 @@ fn rows_that_are_all_alike_and_very_few_rows_equal_what_stock_faiss_writes() {
             assert!(build(&trained, &rows, 2).unwrap() == expected, "{factory} with {count} rows");
         }
     }
+}
+
+#[test]
+fn rows_that_nsg_cannot_link_are_an_error_and_no_endless_search() {
+    for factory in ["NSG16", "NSG4,SQ8"] {
+        let mut alike = Rows::new(2_000, 8);
+        alike.vectors = alike.row(0).repeat(2_000);
+        let (trained, _) = trained(factory, FaissMetric::L2, &alike);
+        let error = build(&trained, &alike, 2).unwrap_err();
+        assert!(error.to_string().contains("too many rows are alike"), "{factory}: {error}");
+    }
+}
+
+#[test]
+fn several_builds_that_search_locally_at_the_same_time_equal_what_stock_faiss_writes() {
+    let rows = rows_with_copies(300, 8);
+    let (trained, mut stock) = trained("LSQ2x4", FaissMetric::L2, &rows);
+    let expected = stock.add_and_write(&rows.ids, &rows.vectors, ALL_ROWS, OuterIdMap::Plain).unwrap();
+    std::thread::scope(|scope| {
+        let builds: Vec<_> = (0..4).map(|_| scope.spawn(|| build(&trained, &rows, 1).unwrap())).collect();
+        assert!(builds.into_iter().all(|build| build.join().unwrap() == expected));
+    });
 }
 
 #[test]

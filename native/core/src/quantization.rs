@@ -1,5 +1,4 @@
-//! The seam between the build and the code that learns and applies a quantization. Faiss is behind it today;
-//! our own kernels take its place per family.
+//! The seam between the build and the code that learns and applies a quantization, which is Faiss' behind it.
 
 use std::sync::Arc;
 

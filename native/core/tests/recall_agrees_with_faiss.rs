@@ -135,7 +135,7 @@ fn recall_of_graphs_agrees() {
 fn a_file_that_is_no_index_is_an_error() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("faiss.index");
-    for content in [&b""[..], b"no index at all, but long enough to be one"] {
+    for content in [&b""[..], b"null", b"no index at all, but long enough to be one"] {
         fs::write(&path, content).unwrap();
         assert!(LoadedIndex::open(&path).is_err());
     }

@@ -8,7 +8,6 @@ use uuid::Uuid;
 
 use crate::hook::{CHUNK_BYTES, Hook};
 
-/// Bytes that cross to Java in one call.
 const PARTIAL_PREFIX: &str = ".faiss-indexer-";
 const PARTIAL_SUFFIX: &str = ".partial";
 

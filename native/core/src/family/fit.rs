@@ -36,6 +36,10 @@ pub(super) fn fit(factory: &Factory, dimension: u64) -> Result<u64, String> {
         Base::Graph { kind, degree, codes } => {
             fit_degree(*kind, *degree)?;
             fit_codes(codes, current)?;
+            if let Codes::Product { subquantizers, bits, .. } = codes {
+                let pairs = subquantizers.checked_shl(u32::try_from(2 * bits).unwrap_or(64));
+                check_floats("the distances between the codewords that the graph is made with", pairs)?;
+            }
         }
     }
     if let Some(codes) = &factory.refinement {
