@@ -5,19 +5,27 @@ use std::time::Duration;
 
 /// More rows than this per thread are not searched ahead.
 const MOST_AHEAD: usize = 32;
-/// Rows after which the two ways are compared, and rows that go the way that was faster.
+/// Rows that are searched ahead per thread where nothing is known.
+const FIRST_AHEAD: usize = 8;
+/// Rows by which a way is measured, after as many that only let it settle.
 const TRIED_ROWS: usize = 128;
-const SETTLED_ROWS: usize = 8_192;
+/// Rows after which the ways are compared again: as the graph grows, ever more rows are in each other's way no more.
+const LEAST_SETTLED_ROWS: usize = 256;
+const MOST_SETTLED_ROWS: usize = 65_536;
 
 /// Chooses between one row at a time and several by measuring both, again and again.
 #[derive(Debug, Clone)]
 pub(crate) struct Pace {
     ahead: Ahead,
     phase: Phase,
+    /// Rows of the phase, and of them those that were measured.
     rows: usize,
+    measured: usize,
     time: Duration,
     /// Seconds per row, alone.
     alone: f64,
+    /// Rows of all phases.
+    all_rows: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +53,8 @@ impl Pace {
         if threads == 1 {
             return Self::always(1);
         }
-        let ahead = Ahead { rows: 2 * threads, least: threads, most: MOST_AHEAD * threads, searched: 0, committed: 0 };
+        let rows = FIRST_AHEAD * threads;
+        let ahead = Ahead { rows, least: threads, most: MOST_AHEAD * threads, searched: 0, committed: 0 };
         Self { phase: Phase::TryAlone, ..Self::with(ahead) }
     }
 
@@ -54,7 +63,7 @@ impl Pace {
     }
 
     fn with(ahead: Ahead) -> Self {
-        Self { ahead, phase: Phase::Always, rows: 0, time: Duration::ZERO, alone: 0.0 }
+        Self { ahead, phase: Phase::Always, rows: 0, measured: 0, time: Duration::ZERO, alone: 0.0, all_rows: 0 }
     }
 
     /// Rows of the next round.
@@ -73,22 +82,39 @@ impl Pace {
             self.ahead.record(searched, committed);
         }
         self.rows += committed;
-        self.time += time;
-        let enough = if matches!(self.phase, Phase::TryAlone | Phase::TryTogether) { TRIED_ROWS } else { SETTLED_ROWS };
-        if self.rows < enough || self.phase == Phase::Always {
-            return;
+        self.all_rows += committed;
+        // The first rows alone may have been searched while several were: they take no time and say nothing.
+        if self.rows > TRIED_ROWS {
+            self.measured += committed;
+            self.time += time;
         }
-        let seconds = self.time.as_secs_f64() / f64::from(u32::try_from(self.rows).unwrap_or(u32::MAX));
-        self.phase = match self.phase {
-            Phase::TryAlone => {
-                self.alone = seconds;
-                Phase::TryTogether
+        match self.phase {
+            Phase::Always => (),
+            Phase::TryAlone if self.measured >= TRIED_ROWS => {
+                self.alone = self.seconds_per_row();
+                self.enter(Phase::TryTogether);
             }
-            Phase::TryTogether if seconds < self.alone => Phase::Together,
-            Phase::TryTogether => Phase::Alone,
-            _ => Phase::TryAlone,
-        };
-        (self.rows, self.time) = (0, Duration::ZERO);
+            Phase::TryTogether if self.measured >= TRIED_ROWS => {
+                self.enter(if self.seconds_per_row() < self.alone { Phase::Together } else { Phase::Alone });
+            }
+            Phase::TryAlone | Phase::TryTogether => (),
+            Phase::Alone | Phase::Together => {
+                if self.rows >= (self.all_rows / 4).clamp(LEAST_SETTLED_ROWS, MOST_SETTLED_ROWS) {
+                    self.enter(Phase::TryAlone);
+                }
+            }
+        }
+    }
+
+    fn seconds_per_row(&self) -> f64 {
+        self.time.as_secs_f64() / f64::from(u32::try_from(self.measured).unwrap_or(u32::MAX))
+    }
+
+    fn enter(&mut self, phase: Phase) {
+        if phase == Phase::TryTogether {
+            self.ahead.rows = self.ahead.rows.max((FIRST_AHEAD * self.ahead.least).min(self.ahead.most));
+        }
+        (self.phase, self.rows, self.measured, self.time) = (phase, 0, 0, Duration::ZERO);
     }
 }
 
@@ -115,7 +141,7 @@ mod tests {
     use super::*;
 
     fn settle(pace: &mut Pace, alone: u64, together: u64) -> usize {
-        for _ in 0..2 * TRIED_ROWS {
+        for _ in 0..6 * TRIED_ROWS {
             let rows = pace.rows();
             let micros = if rows == 1 { alone } else { together };
             pace.record(rows, rows, Duration::from_micros(micros * u64::try_from(rows).unwrap()));
@@ -130,8 +156,17 @@ mod tests {
     fn the_faster_way_is_taken_and_questioned_again() {
         let mut pace = Pace::new(4);
         assert_eq!(settle(&mut pace, 10, 20), 1);
-        for _ in 0..SETTLED_ROWS {
+        for _ in 0..LEAST_SETTLED_ROWS {
             pace.record(1, 1, Duration::from_micros(10));
+        }
+        assert!(settle(&mut pace, 10, 5) > 1);
+    }
+
+    #[test]
+    fn rows_that_were_searched_while_several_were_do_not_make_one_at_a_time_look_faster() {
+        let mut pace = Pace::new(4);
+        for _ in 0..TRIED_ROWS {
+            pace.record(0, 1, Duration::ZERO);
         }
         assert!(settle(&mut pace, 10, 5) > 1);
     }
