@@ -15,6 +15,7 @@ mod build_report;
 mod cancellation;
 mod checksum;
 mod duplicates;
+mod encode_memory;
 mod encoded_rows;
 mod error;
 pub mod evaluation;
