@@ -62,6 +62,7 @@ mod row_hash;
 mod run_file;
 mod run_reader;
 mod sampler;
+mod scratch;
 mod shard_builder;
 mod single_task;
 mod spec;
@@ -95,6 +96,7 @@ pub use resumption::{
     adopt_build, check_receipt, delete_unnamed_files, evaluates, merge_tasks, spec_defaults, temporary_directory,
     unfinished_builds,
 };
+pub use scratch::set_scratch_directory;
 pub use stage::{ProgressReport, RejectedRow, Stage, StageKind, StageRequest};
 pub use training_plan::{TrainingDecision, plan_training};
 pub use verify::{Verified, verify};

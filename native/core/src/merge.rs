@@ -5,8 +5,8 @@
 //! before. Blocks are merged by all threads of the task, and written in any order where the storage can.
 //!
 //! Memory depends on neither rows nor runs: up to 96 MiB of blocks being merged and a few that wait for the disk,
-//! 8 MiB of ids ahead, 16 bytes per list, and 16 KiB of list sizes per run; with positions 32 MiB more. With
-//! `keepFirst`, each repeated id takes 12 bytes.
+//! 8 MiB of ids ahead, 24 bytes per list, and 16 KiB of list sizes per run. Positions are found before, in as much.
+//! With `keepFirst`, each repeated id takes 12 bytes.
 
 mod assembly;
 mod group_codes;
@@ -17,11 +17,14 @@ mod output;
 mod positions;
 mod row_merge;
 pub(crate) mod runs;
+mod scatter;
 mod sequence;
 mod single_task;
 #[cfg(test)]
 mod tests;
 mod ties;
+
+use std::path::Path;
 
 use faiss_indexer_storage::Storages;
 use log::info;
@@ -41,6 +44,7 @@ use crate::merge::runs::Runs;
 use crate::merge::single_task::merge_in_memory;
 use crate::merge::ties::Ties;
 use crate::receipts::{Clock, DuplicateRows, MergeReceipt, Receipts};
+use crate::scratch::scratch_directory;
 use crate::spec::DuplicateIds;
 use crate::stage::Progress;
 use crate::training;
@@ -162,8 +166,10 @@ fn merge_checked(
     } else if runs.layout.nlist == 1 {
         LabelSource::PlacesInList
     } else if runs.layout.positions {
-        let directory = uri.rsplit_once('/').map_or("", |(directory, _)| directory);
-        LabelSource::Places(PlaceTable::build(runs, &sizes, &repeats, directory, storages, workers, cancellation)?)
+        // Beside the output where that is a disk of this machine, for there is room for an index.
+        let directory = storages.local_path(uri).and_then(|path| path.parent().map(Path::to_owned));
+        let directory = directory.filter(|directory| directory.is_dir()).unwrap_or_else(scratch_directory);
+        LabelSource::Places(PlaceTable::build(runs, &sizes, &repeats, &directory, workers, cancellation)?)
     } else {
         return Err(BuildError::new(ErrorKind::Internal, "runs without list numbers cannot be labelled by position"));
     };
