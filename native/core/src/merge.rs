@@ -6,9 +6,10 @@
 //!
 //! Memory depends on neither rows nor runs: up to 96 MiB of blocks being merged and a few that wait for the disk,
 //! 8 MiB of ids ahead, 24 bytes per list, and 16 KiB of list sizes per run. Positions are found before, in as much.
-//! With `keepFirst`, each repeated id takes 12 bytes.
+//! With `keepFirst`, each repeated id takes 12 bytes, and 4 more with second codes.
 
 mod assembly;
+mod first_runs;
 mod group_codes;
 mod id_order;
 pub(crate) mod id_rounds;
@@ -18,6 +19,7 @@ mod positions;
 mod row_merge;
 pub(crate) mod runs;
 mod scatter;
+mod second_codes;
 mod sequence;
 mod single_task;
 #[cfg(test)]
@@ -37,9 +39,10 @@ use crate::family::MergePlan;
 use crate::index_layout::{FilePiece, Labels};
 use crate::index_template::index_pieces;
 use crate::merge::assembly::{assemble, file_bytes};
+use crate::merge::first_runs::FirstRuns;
 use crate::merge::output::{Output, block_bytes};
 use crate::merge::positions::{LabelSource, PlaceTable};
-use crate::merge::row_merge::RowMerge;
+use crate::merge::row_merge::{RowMerge, TieMemory};
 use crate::merge::runs::Runs;
 use crate::merge::single_task::merge_in_memory;
 use crate::merge::ties::Ties;
@@ -173,7 +176,11 @@ fn merge_checked(
     } else {
         return Err(BuildError::new(ErrorKind::Internal, "runs without list numbers cannot be labelled by position"));
     };
-    let ties = (runs.layout.second_code_size > 0).then(Ties::default);
+    let ties = match runs.layout.second_code_size {
+        0 => TieMemory::None,
+        _ if repeats.is_empty() => TieMemory::Orders(Ties::default()),
+        _ => TieMemory::First(FirstRuns::new(repeats.count())),
+    };
     let merge = RowMerge { runs, sizes: &sizes, kept, repeats: &repeats, ties, labels, cancellation, progress };
 
     let length = file_bytes(&pieces, &runs.layout, kept);
