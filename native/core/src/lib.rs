@@ -52,6 +52,7 @@ mod memory_estimate;
 mod merge;
 mod nearest;
 mod numbers;
+mod open_files;
 mod publish;
 mod quantization;
 #[cfg(test)]

@@ -20,6 +20,8 @@ use crate::spec::DuplicateIds;
 use crate::stage::Progress;
 use crate::workers::Workers;
 
+mod bounds;
+
 const CODE: usize = 5;
 const SECOND: usize = 3;
 
