@@ -151,7 +151,17 @@ impl Repeats {
 
     /// The list that keeps a row of `id`, if `id` is repeated.
     pub(crate) fn list_of(&self, id: i64) -> Option<u32> {
-        self.ids.binary_search(&id).ok().and_then(|place| self.lists.get(place)).copied()
+        self.find(id).map(|(_, list)| list)
+    }
+
+    /// The number of `id` among the repeated ids, and the list that keeps a row of it.
+    pub(crate) fn find(&self, id: i64) -> Option<(usize, u32)> {
+        let place = self.ids.binary_search(&id).ok()?;
+        self.lists.get(place).map(|list| (place, *list))
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.ids.len()
     }
 
     /// How many of `ids`, which include all rows of theirs in `list` or, without one, in the whole index, are kept.

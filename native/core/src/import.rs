@@ -150,13 +150,14 @@ impl<'a> Source<'a> {
 
     /// The rows of a list, or of an index without lists, whose rows have their places for labels.
     fn read_list(&mut self, list: &List, shard: &mut ShardBuilder, control: &ImportControl) -> Result<()> {
+        let ImportControl { cancellation, progress } = control;
         let number = u32::try_from(list.number)
             .map_err(|_| BuildError::corrupt(&self.index.uri, format!("it has a list {}", list.number)))?;
         let mut codes = Codes::new(self.index, self.first, list.codes.clone())?;
         let size = to_usize(self.first.code_size.unwrap_or_default())?;
         let (mut done, mut labels, mut row) = (0, Vec::new(), Vec::new());
         while done < list.rows {
-            control.cancellation.check()?;
+            cancellation.check()?;
             let count = ROWS_PER_STEP.min((BUFFER_BYTES / to_u64(size.max(1))).max(1)).min(list.rows - done);
             let has_labels = list.ids.start < list.ids.end;
             if has_labels {
@@ -182,12 +183,12 @@ impl<'a> Source<'a> {
                         row.clear();
                         row.extend_from_slice(code);
                         row.extend_from_slice(second.get(label)?);
-                        shard.append_encoded(number, id, &row)?;
+                        shard.append_encoded(number, id, &row, cancellation, progress)?;
                     }
-                    None => shard.append_encoded(number, id, code)?,
+                    None => shard.append_encoded(number, id, code, cancellation, progress)?,
                 }
             }
-            control.progress.add_rows(count);
+            progress.add_rows(count);
             done += count;
         }
         Ok(())

@@ -15,6 +15,7 @@ mod build_report;
 mod cancellation;
 mod checksum;
 mod duplicates;
+mod encode_memory;
 mod encoded_rows;
 mod error;
 pub mod evaluation;
@@ -51,6 +52,7 @@ mod memory_estimate;
 mod merge;
 mod nearest;
 mod numbers;
+mod open_files;
 mod publish;
 mod quantization;
 #[cfg(test)]
@@ -61,6 +63,7 @@ mod row_hash;
 mod run_file;
 mod run_reader;
 mod sampler;
+mod scratch;
 mod shard_builder;
 mod single_task;
 mod spec;
@@ -94,6 +97,7 @@ pub use resumption::{
     adopt_build, check_receipt, delete_unnamed_files, evaluates, merge_tasks, spec_defaults, temporary_directory,
     unfinished_builds,
 };
+pub use scratch::set_scratch_directory;
 pub use stage::{ProgressReport, RejectedRow, Stage, StageKind, StageRequest};
 pub use training_plan::{TrainingDecision, plan_training};
 pub use verify::{Verified, verify};

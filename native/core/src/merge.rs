@@ -5,10 +5,11 @@
 //! before. Blocks are merged by all threads of the task, and written in any order where the storage can.
 //!
 //! Memory depends on neither rows nor runs: up to 96 MiB of blocks being merged and a few that wait for the disk,
-//! 8 MiB of ids ahead, 16 bytes per list, and 16 KiB of list sizes per run; with positions 32 MiB more. With
-//! `keepFirst`, each repeated id takes 12 bytes.
+//! 8 MiB of ids ahead, 24 bytes per list, and 16 KiB of list sizes per run. Positions are found before, in as much.
+//! With `keepFirst`, each repeated id takes 12 bytes, and 4 more with second codes.
 
 mod assembly;
+mod first_runs;
 mod group_codes;
 mod id_order;
 pub(crate) mod id_rounds;
@@ -17,11 +18,15 @@ mod output;
 mod positions;
 mod row_merge;
 pub(crate) mod runs;
+mod scatter;
+mod second_codes;
 mod sequence;
 mod single_task;
 #[cfg(test)]
 mod tests;
 mod ties;
+
+use std::path::Path;
 
 use faiss_indexer_storage::Storages;
 use log::info;
@@ -34,13 +39,15 @@ use crate::family::MergePlan;
 use crate::index_layout::{FilePiece, Labels};
 use crate::index_template::index_pieces;
 use crate::merge::assembly::{assemble, file_bytes};
+use crate::merge::first_runs::FirstRuns;
 use crate::merge::output::{Output, block_bytes};
 use crate::merge::positions::{LabelSource, PlaceTable};
-use crate::merge::row_merge::RowMerge;
+use crate::merge::row_merge::{RowMerge, TieMemory};
 use crate::merge::runs::Runs;
 use crate::merge::single_task::merge_in_memory;
 use crate::merge::ties::Ties;
 use crate::receipts::{Clock, DuplicateRows, MergeReceipt, Receipts};
+use crate::scratch::scratch_directory;
 use crate::spec::DuplicateIds;
 use crate::stage::Progress;
 use crate::training;
@@ -162,12 +169,18 @@ fn merge_checked(
     } else if runs.layout.nlist == 1 {
         LabelSource::PlacesInList
     } else if runs.layout.positions {
-        let directory = uri.rsplit_once('/').map_or("", |(directory, _)| directory);
-        LabelSource::Places(PlaceTable::build(runs, &sizes, &repeats, directory, storages, workers, cancellation)?)
+        // Beside the output where that is a disk of this machine, for there is room for an index.
+        let directory = storages.local_path(uri).and_then(|path| path.parent().map(Path::to_owned));
+        let directory = directory.filter(|directory| directory.is_dir()).unwrap_or_else(scratch_directory);
+        LabelSource::Places(PlaceTable::build(runs, &sizes, &repeats, &directory, workers, cancellation)?)
     } else {
         return Err(BuildError::new(ErrorKind::Internal, "runs without list numbers cannot be labelled by position"));
     };
-    let ties = (runs.layout.second_code_size > 0).then(Ties::default);
+    let ties = match runs.layout.second_code_size {
+        0 => TieMemory::None,
+        _ if repeats.is_empty() => TieMemory::Orders(Ties::default()),
+        _ => TieMemory::First(FirstRuns::new(repeats.count())),
+    };
     let merge = RowMerge { runs, sizes: &sizes, kept, repeats: &repeats, ties, labels, cancellation, progress };
 
     let length = file_bytes(&pieces, &runs.layout, kept);

@@ -1,6 +1,7 @@
 use std::ffi::c_void;
 use std::panic::catch_unwind;
 
+use faiss_indexer_core::set_scratch_directory;
 use jni::objects::{JClass, JString};
 use jni::strings::JNIString;
 use jni::sys::{JNI_ERR, JNI_VERSION_1_8, jint};
@@ -9,6 +10,8 @@ use jni::{Env, JValue, JavaVM, jni_sig, jni_str};
 use crate::{exceptions, exports, log_records, processor};
 
 const CLASS_PROPERTY: &str = "io.faissindexer.native.class";
+/// Where a JVM puts temporary files; inside a container of YARN, a directory that goes when the container ends.
+const TEMPORARY_PROPERTY: &str = "java.io.tmpdir";
 
 /// Called by the JVM when the library is loaded; registers every native method.
 ///
@@ -51,14 +54,22 @@ fn load(env: &mut Env) -> Result<(), String> {
     let failed = |error: jni::errors::Error| format!("cannot register the native methods of {name}: {error}");
     let class = env.find_class(JNIString::from(name.replace('.', "/"))).map_err(failed)?;
     register(env, &class).map_err(failed)?;
+    if let Some(directory) = system_property(env, TEMPORARY_PROPERTY)?.filter(|directory| !directory.is_empty()) {
+        set_scratch_directory(directory.into());
+    }
     log_records::install();
     exceptions::remember_where_panics_happen();
     Ok(())
 }
 
 fn class_name(env: &mut Env) -> Result<String, String> {
+    system_property(env, CLASS_PROPERTY)?
+        .ok_or_else(|| format!("the system property {CLASS_PROPERTY} does not name the class to register with"))
+}
+
+fn system_property(env: &mut Env, name: &str) -> Result<Option<String>, String> {
     let property = |env: &mut Env| -> jni::errors::Result<Option<String>> {
-        let key = env.new_string(CLASS_PROPERTY)?;
+        let key = env.new_string(name)?;
         let value = env
             .call_static_method(
                 jni_str!("java/lang/System"),
@@ -72,9 +83,7 @@ fn class_name(env: &mut Env) -> Result<String, String> {
         }
         env.cast_local::<JString>(value)?.try_to_string(env).map(Some)
     };
-    property(env)
-        .map_err(|error| format!("cannot read the system property {CLASS_PROPERTY}: {error}"))?
-        .ok_or_else(|| format!("the system property {CLASS_PROPERTY} does not name the class to register with"))
+    property(env).map_err(|error| format!("cannot read the system property {name}: {error}"))
 }
 
 fn register(env: &mut Env, class: &JClass) -> jni::errors::Result<()> {

@@ -1,13 +1,10 @@
 //! The evaluate stage: recall and list sizes of the merged index.
 
-use std::fs::File;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use faiss_indexer_storage::Storages;
 use log::{info, warn};
-use tempfile::NamedTempFile;
 
 use crate::build_context::BuildContext;
 use crate::build_report::partial_truth::PartialTruth;
@@ -16,6 +13,7 @@ use crate::error::{BuildError, ErrorKind, Result};
 use crate::evaluation::{Evaluation, LoadedIndex, Neighbours, Queries, default_sweep, evaluate, suggest};
 use crate::numbers::{to_u64, to_usize};
 use crate::receipts::{Clock, EvaluateReceipt, MergeReceipt, Receipts};
+use crate::scratch::{ScratchFile, free_bytes, scratch_directory};
 use crate::spec::DuplicateIds;
 use crate::stage::Progress;
 use crate::workers::Workers;
@@ -48,7 +46,7 @@ pub(crate) fn evaluate_build(
         Opened::Indexes(indexes) => {
             let found = true_neighbours(context, receipts, storages, cancellation, &mut notes)?;
             let opened: Vec<LoadedIndex> =
-                indexes.iter().map(|local| LoadedIndex::open(local.path())).collect::<Result<_>>()?;
+                indexes.iter().map(|local| LoadedIndex::open(&local.path())).collect::<Result<_>>()?;
             Some(measure(&opened, found.as_ref(), context, workers, cancellation, progress)?)
         }
     };
@@ -120,69 +118,74 @@ enum Opened {
 /// An index file on a disk of this machine.
 enum LocalIndex {
     InPlace(PathBuf),
-    /// Deleted when dropped.
-    Copy(NamedTempFile),
+    Copy(ScratchFile),
 }
 
 impl LocalIndex {
-    fn path(&self) -> &Path {
+    fn path(&self) -> PathBuf {
         match self {
-            Self::InPlace(path) => path,
+            Self::InPlace(path) => path.clone(),
             Self::Copy(file) => file.path(),
         }
     }
 }
 
-fn open_indexes<'a>(
-    merged: impl IntoIterator<Item = &'a MergeReceipt>,
-    storages: &Storages,
-    cancellation: &Cancellation,
-) -> Result<Opened> {
+fn open_indexes(merged: &[MergeReceipt], storages: &Storages, cancellation: &Cancellation) -> Result<Opened> {
+    let directory = scratch_directory();
+    let to_copy = merged.iter().filter(|file| storages.local_path(&file.uri).is_none()).map(|file| file.bytes).sum();
+    if to_copy > 0 {
+        let free = free_bytes(&directory).map_err(|error| {
+            let what = format!("cannot find out what is free in {}: {error}", directory.display());
+            BuildError::new(ErrorKind::Storage, what)
+        })?;
+        if let Some(why) = refuse_copy(to_copy, free) {
+            return Ok(Opened::Refused(format!("{why} in {}", directory.display())));
+        }
+    }
     let mut indexes = Vec::new();
     for file in merged {
-        match storages.local_path(&file.uri) {
-            Some(path) => indexes.push(LocalIndex::InPlace(path)),
-            None => match download(file, storages, cancellation)? {
-                Ok(copy) => indexes.push(LocalIndex::Copy(copy)),
-                Err(why) => return Ok(Opened::Refused(why)),
-            },
-        }
+        indexes.push(match storages.local_path(&file.uri) {
+            Some(path) => LocalIndex::InPlace(path),
+            None => LocalIndex::Copy(download(file, &directory, storages, cancellation)?),
+        });
     }
     Ok(Opened::Indexes(indexes))
 }
 
-/// A copy among this machine's temporary files, or why there is no room for one.
+/// A report is not worth a disk so full that the cluster takes the machine out of service.
+fn refuse_copy(bytes: u64, free: u64) -> Option<String> {
+    (free / 4 < bytes).then(|| format!("a copy of its {bytes} bytes may take a quarter of the {free} that are free"))
+}
+
+/// A copy among this machine's scratch files.
 fn download(
     file: &MergeReceipt,
+    directory: &Path,
     storages: &Storages,
     cancellation: &Cancellation,
-) -> Result<std::result::Result<NamedTempFile, String>> {
-    let directory = std::env::temp_dir();
-    let local = |error: std::io::Error| {
-        BuildError::new(ErrorKind::Storage, format!("a copy of {} in {}: {error}", file.uri, directory.display()))
-    };
-    let free = free_bytes(&directory).map_err(local)?;
-    // A disk that is filled up by us fails others.
-    if free / 10 * 9 < file.bytes {
-        let text = format!("it has {} bytes, and {} has room for {free}", file.bytes, directory.display());
-        return Ok(Err(text));
-    }
-    let mut copy = NamedTempFile::with_prefix_in("faiss-indexer-", &directory).map_err(local)?;
+) -> Result<ScratchFile> {
     let reader = storages.resolve(&file.uri)?.open(&file.uri)?;
+    let copy = ScratchFile::create(directory, reader.length(), &format!("a copy of {}", file.uri))?;
     let mut buffer = vec![0; to_usize(COPY_BYTES.min(reader.length()))?];
     let mut offset = 0;
     while offset < reader.length() {
         cancellation.check()?;
         let bytes = &mut buffer[..to_usize(COPY_BYTES.min(reader.length() - offset))?];
         reader.read_exact_at(offset, bytes)?;
-        copy.write_all(bytes).map_err(local)?;
+        copy.write_all_at(offset, bytes)?;
         offset += to_u64(bytes.len());
     }
-    copy.flush().map_err(local)?;
-    Ok(Ok(copy))
+    Ok(copy)
 }
 
-fn free_bytes(directory: &Path) -> std::io::Result<u64> {
-    let found = rustix::fs::fstatvfs(File::open(directory)?)?;
-    Ok(found.f_bavail.saturating_mul(found.f_frsize))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_takes_a_quarter_of_the_free_space_at_most() {
+        assert_eq!(refuse_copy(25, 100), None);
+        let why = refuse_copy(26, 100).unwrap();
+        assert!(why.contains("26 bytes") && why.contains("the 100 that are free"), "{why}");
+    }
 }

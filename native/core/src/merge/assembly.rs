@@ -114,15 +114,18 @@ fn write_large_list(
     let list = u32::try_from(large.list).map_err(|_| unknown("a list number beyond 32 bits"))?;
     let kept = merge.kept[large.list];
     let code_size = merge.runs.layout.code_size;
+    let ids: Vec<SectionPass> =
+        ids.iter().zip(&large.ranges).map(|(pass, (first, rows))| pass.part(*first, *rows)).collect();
     let write_codes = |offset, packing| {
-        let passes = SequencePasses { ids, codes, lists: None };
+        let passes = SequencePasses { ids: &ids, codes, lists: None };
         let content = Content::Codes { list, packing };
         write_sequence(merge, output, &passes, large.ranges.iter().copied(), content, offset, block_bytes)
     };
+    // Only the first reading of the ids counts as part of the section, so the second is compared with it.
+    let again: Vec<SectionPass> =
+        ids.iter().zip(&large.ranges).map(|(pass, (first, rows))| pass.reread(*first, *rows)).collect();
     let write_labels = |offset| match &merge.labels {
         LabelSource::Ids => {
-            // The first pass over the ids was for the codes; this one is checked by itself.
-            let again = merge.runs.passes(Section::Ids);
             let passes = SequencePasses { ids: &again, codes: &[], lists: None };
             let content = Content::Ids { list: Some(list) };
             write_sequence(merge, output, &passes, large.ranges.iter().copied(), content, offset, block_bytes)
@@ -132,15 +135,19 @@ fn write_large_list(
     match format {
         ListFormat::Array => {
             write_codes(large.offset, None)?;
-            write_labels(large.offset + kept * code_size)
+            write_labels(large.offset + kept * code_size)?;
         }
         ListFormat::Blocks(packing) => {
             output.write(large.offset, &kept.to_le_bytes())?;
             write_labels(large.offset + 8)?;
             let packed = kept.div_ceil(packing.rows_per_block()) * packing.block_bytes();
             output.write(large.offset + 8 + kept * 8, &packed.to_le_bytes())?;
-            write_codes(large.offset + 16 + kept * 8, Some(packing.as_ref()))
+            write_codes(large.offset + 16 + kept * 8, Some(packing.as_ref()))?;
         }
+    }
+    match &merge.labels {
+        LabelSource::Ids => again.iter().zip(&ids).try_for_each(|(again, before)| again.agree(before)),
+        _ => Ok(()),
     }
 }
 

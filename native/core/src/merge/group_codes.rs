@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use crate::error::Result;
-use crate::merge::row_merge::RowMerge;
+use crate::merge::row_merge::{RowMerge, TieMemory};
 use crate::merge::runs::Piece;
 use crate::merge::ties::{MOST_ROWS, Tied};
 use crate::numbers::{to_u64, to_usize};
@@ -60,7 +60,7 @@ impl<'a> GroupCodes<'a> {
             let Some(Reverse((code, piece))) = self.next.pop() else { break };
             out.extend_from_slice(&code);
             self.pull(piece)?;
-            if self.merge.ties.is_some() {
+            if let TieMemory::Orders(_) = self.merge.ties {
                 let same_code = self.last.as_ref() == Some(&code);
                 let run = u32::try_from(self.pieces[piece].left.run).unwrap_or(u32::MAX);
                 self.order.push(Tied { run, same_code });
@@ -68,7 +68,7 @@ impl<'a> GroupCodes<'a> {
             }
         }
         let is_complete = out.is_empty() || self.order.len() > MOST_ROWS;
-        if let (true, Some(ties)) = (is_complete, &self.merge.ties) {
+        if let (true, TieMemory::Orders(ties)) = (is_complete, &self.merge.ties) {
             // More rows than can be remembered are refused here, before they take more memory.
             ties.record(self.list, self.id, std::mem::take(&mut self.order))?;
         }

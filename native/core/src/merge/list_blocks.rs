@@ -88,7 +88,7 @@ impl<'a> ListPlanner<'a> {
         let (mut bytes, mut rows) = (0, 0);
         let mut end = begin;
         while let Some(size) = self.merge.sizes.get(end) {
-            let list = self.read_bytes(*size);
+            let list = self.most_bytes(*size);
             if bytes + list > self.block_bytes || (end > begin && (end - begin + 1) * runs > MOST_SIZES) {
                 break;
             }
@@ -137,9 +137,11 @@ impl<'a> ListPlanner<'a> {
         Ok(Some(LargeList { list, ranges, offset, row }))
     }
 
-    /// What a list takes in memory while it is merged; empty lists count a little, so that no block has too many.
-    fn read_bytes(&self, rows: u64) -> u64 {
-        8 + rows * (self.merge.runs.layout.code_size + 8)
+    /// What a list takes in memory as it is read or as it is written, whichever is more: packed codes of a few rows are
+    /// many times larger. Empty lists count a little, so that no block has too many.
+    fn most_bytes(&self, rows: u64) -> u64 {
+        let code_size = self.merge.runs.layout.code_size;
+        (8 + rows * (code_size + 8)).max(list_bytes(self.format, code_size, rows))
     }
 
     fn kept_bytes(&self, lists: Range<usize>) -> u64 {

@@ -3,6 +3,7 @@
 use crate::cancellation::Cancellation;
 use crate::duplicates::Repeats;
 use crate::error::Result;
+use crate::merge::first_runs::FirstRuns;
 use crate::merge::positions::LabelSource;
 use crate::merge::runs::Runs;
 use crate::merge::ties::{Tied, Ties};
@@ -15,11 +16,21 @@ pub(crate) struct RowMerge<'a> {
     /// Rows of each list in the index.
     pub(crate) kept: &'a [u64],
     pub(crate) repeats: &'a Repeats,
-    /// Present where rows have second codes.
-    pub(crate) ties: Option<Ties>,
+    /// What the first codes tell the second codes.
+    pub(crate) ties: TieMemory,
     pub(crate) labels: LabelSource,
     pub(crate) cancellation: &'a Cancellation,
     pub(crate) progress: &'a Progress,
+}
+
+/// What is remembered of rows that share an id, from merging their first codes to merging their second.
+pub(crate) enum TieMemory {
+    /// Nothing: rows have no second codes.
+    None,
+    /// All rows are kept.
+    Orders(Ties),
+    /// One row of each id is kept.
+    First(FirstRuns),
 }
 
 impl RowMerge<'_> {
@@ -28,7 +39,7 @@ impl RowMerge<'_> {
         places.sort_by(|a, b| code_at(codes, code_size, *a).cmp(code_at(codes, code_size, *b)));
     }
 
-    /// Remembers that order for the second codes.
+    /// Remembers for the second codes what they need of that order.
     pub(crate) fn record_tie(
         &self,
         list: u32,
@@ -38,14 +49,36 @@ impl RowMerge<'_> {
         codes: &[u8],
         code_size: usize,
     ) -> Result<()> {
-        let Some(ties) = &self.ties else { return Ok(()) };
-        let mut last: Option<&[u8]> = None;
-        let rows = places.iter().map(|place| {
-            let code = code_at(codes, code_size, *place);
-            let same_code = last.replace(code) == Some(code);
-            Tied { run: u32::try_from(run_of(*place)).unwrap_or(u32::MAX), same_code }
-        });
-        ties.record(list, id, rows.collect())
+        let code = |place: &u32| code_at(codes, code_size, *place);
+        let run = |place: &u32| u32::try_from(run_of(*place)).unwrap_or(u32::MAX);
+        match &self.ties {
+            TieMemory::None => Ok(()),
+            TieMemory::Orders(ties) => {
+                let mut last: Option<&[u8]> = None;
+                let rows = places.iter().map(|place| {
+                    let code = code(place);
+                    let same_code = last.replace(code) == Some(code);
+                    Tied { run: run(place), same_code }
+                });
+                ties.record(list, id, rows.collect())
+            }
+            TieMemory::First(first_runs) => {
+                let (Some((number, kept_in)), Some(smallest)) = (self.repeats.find(id), places.first()) else {
+                    return Ok(());
+                };
+                if kept_in != list {
+                    return Ok(());
+                }
+                let mut runs: Vec<u32> = places.iter().map(run).collect();
+                let same = places.iter().take_while(|place| code(place) == code(smallest)).count();
+                let mut first = runs[..same].to_vec();
+                for runs in [&mut runs, &mut first] {
+                    runs.sort_unstable();
+                    runs.dedup();
+                }
+                first_runs.record(number, &first, runs.len())
+            }
+        }
     }
 }
 

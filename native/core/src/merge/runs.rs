@@ -8,6 +8,7 @@ use faiss_indexer_storage::Storages;
 use crate::cancellation::Cancellation;
 use crate::error::{BuildError, ErrorKind, Result};
 use crate::numbers::{to_u64, to_usize};
+use crate::open_files::most_kept_open;
 use crate::receipts::RunFile;
 use crate::run_file::{RunLayout, Section};
 use crate::run_reader::{RunReader, SectionPass};
@@ -33,7 +34,8 @@ impl Runs {
     ) -> Result<Self> {
         let layout = Arc::new(layout);
         let filled = files.filter(|run| run.rows > 0);
-        let readers = filled.map(|run| RunReader::open(run, &layout, storages)).collect::<Result<_>>()?;
+        let most_open = most_kept_open();
+        let readers = filled.map(|run| RunReader::open(run, &layout, storages, most_open)).collect::<Result<_>>()?;
         Ok(Self { layout, readers })
     }
 
@@ -77,9 +79,10 @@ impl Runs {
         Ok(total)
     }
 
-    /// An error that a damaged run may have caused becomes one that names the run.
+    /// An error that a damaged run may have caused becomes one that names the run. Repeated ids are not such an error:
+    /// that they fail a merge is said after the checksums of all ids.
     pub(crate) fn name_damaged(&self, error: BuildError, cancellation: &Cancellation) -> BuildError {
-        if !matches!(error.kind(), ErrorKind::CorruptFile | ErrorKind::Internal | ErrorKind::DuplicateIds) {
+        if !matches!(error.kind(), ErrorKind::CorruptFile | ErrorKind::Internal) {
             return error;
         }
         match self.readers.iter().try_for_each(|run| run.verify(cancellation)) {

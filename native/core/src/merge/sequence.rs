@@ -8,6 +8,7 @@ use crate::merge::id_rounds::{IdRounds, Round};
 use crate::merge::output::{Output, Written};
 use crate::merge::row_merge::{RowMerge, code_at};
 use crate::merge::runs::{Piece, finish, read_pieces, segments, skip};
+use crate::merge::second_codes::SecondCodes;
 use crate::numbers::{to_u64, to_usize};
 use crate::run_file::Section;
 use crate::run_reader::SectionPass;
@@ -269,23 +270,32 @@ impl SequenceBlock {
             return Ok(ready);
         }
         let id_at = |place: u32| usize::try_from(place).map_or(0, |place| self.ids[place]);
+        let segments = segments(&self.pieces);
+        // A place is in the piece before which all others end; beyond all pieces there is none.
+        let run_of = |place: u32| {
+            let piece = segments.partition_point(|segment| segment.end <= place);
+            self.pieces.get(piece).map_or(usize::MAX, |piece| piece.run)
+        };
         let mut order = Vec::with_capacity(self.ids.len());
         let mut tied = Ok(());
         IdOrder::default().sort(
             &self.ids,
             |id| *id,
-            &segments(&self.pieces),
+            &segments,
             &mut order,
             |places| {
                 if tied.is_ok() {
+                    let id = id_at(places[0]);
                     tied = match content {
                         Content::Ids { .. } => Ok(()),
                         Content::Codes { list, .. } => {
                             merge.order_tied(places, &self.codes, item_bytes);
-                            let id = id_at(places[0]);
-                            merge.record_tie(*list, id, places, |place| self.run_of(place), &self.codes, item_bytes)
+                            merge.record_tie(*list, id, places, run_of, &self.codes, item_bytes)
                         }
-                        Content::SecondCodes { .. } => self.order_second(merge, places, item_bytes),
+                        Content::SecondCodes { .. } => {
+                            let rows = SecondCodes { codes: &self.codes, item_bytes, lists: &self.lists, run_of };
+                            rows.order(merge, id, places)
+                        }
                     };
                 }
             },
@@ -301,57 +311,6 @@ impl SequenceBlock {
             _ => order.iter().for_each(|place| out.extend_from_slice(code_at(&self.codes, item_bytes, *place))),
         }
         Ok(out)
-    }
-
-    /// Orders rows of one id by list, then as their first codes were, then by their second codes.
-    fn order_second(&self, merge: &RowMerge, places: &mut [u32], item_bytes: usize) -> Result<()> {
-        let list_of = |place: &u32| match usize::try_from(*place).ok().and_then(|at| self.lists.as_chunks().0.get(at)) {
-            Some(list) => u32::from_le_bytes(*list),
-            None => 0,
-        };
-        places.sort_by_key(list_of);
-        for same_list in places.chunk_by_mut(|a, b| list_of(a) == list_of(b)) {
-            let run = self.run_of(same_list[0]);
-            if same_list.iter().all(|place| self.run_of(*place) == run) {
-                continue;
-            }
-            let (list, id) = (list_of(&same_list[0]), usize::try_from(same_list[0]).map_or(0, |at| self.ids[at]));
-            let order = merge.ties.as_ref().and_then(|ties| ties.order(list, id));
-            let Some(order) = order.filter(|order| order.len() == same_list.len()) else {
-                let message = format!("the first codes of id {id} were not merged before its second codes");
-                return Err(BuildError::new(ErrorKind::Internal, message));
-            };
-            let mut of_runs: Vec<(usize, u32)> = same_list.iter().map(|place| (self.run_of(*place), *place)).collect();
-            let mut same_code_from = 0;
-            for (at, tied) in order.iter().enumerate() {
-                let found = of_runs.iter().position(|(run, _)| to_u64(*run) == u64::from(tied.run));
-                let Some(found) = found else {
-                    return Err(BuildError::new(ErrorKind::Internal, format!("the rows of id {id} have changed")));
-                };
-                same_list[at] = of_runs.remove(found).1;
-                if !tied.same_code {
-                    self.order_by_code(&mut same_list[same_code_from..at], item_bytes);
-                    same_code_from = at;
-                }
-            }
-            self.order_by_code(&mut same_list[same_code_from..], item_bytes);
-        }
-        Ok(())
-    }
-
-    fn order_by_code(&self, places: &mut [u32], item_bytes: usize) {
-        places.sort_by(|a, b| code_at(&self.codes, item_bytes, *a).cmp(code_at(&self.codes, item_bytes, *b)));
-    }
-
-    fn run_of(&self, place: u32) -> usize {
-        let mut before = 0;
-        for piece in &self.pieces {
-            before += piece.rows;
-            if u64::from(place) < before {
-                return piece.run;
-            }
-        }
-        usize::MAX
     }
 }
 

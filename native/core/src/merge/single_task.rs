@@ -31,7 +31,7 @@ pub(crate) fn merge_in_memory(
     let collecting = MergeResources { progress: &Progress::default(), ..*resources };
     let collected = merge_runs(runs, policy, make_pieces, &rows_uri, &collecting)?;
     let floats_per_row = runs.layout.code_size / FLOAT_BYTES;
-    let (ids, vectors) = read_rows(&rows_uri, collected.rows, floats_per_row, storages, cancellation)?;
+    let (ids, vectors) = read_rows(&rows_uri, &collected, floats_per_row, storages, cancellation)?;
     let storage = storages.resolve(uri)?;
     storage.delete(&rows_uri)?;
 
@@ -53,6 +53,7 @@ pub(crate) fn merge_in_memory(
 const FLOAT_BYTES: u64 = 4;
 /// Of the length before the codes and before the ids.
 const COUNT_BYTES: u64 = 8;
+const ID_BYTES: u64 = 8;
 
 /// The two kinds of id map differ in the name at the beginning of the file only.
 fn reversible(piece: &[u8]) -> Vec<u8> {
@@ -61,10 +62,10 @@ fn reversible(piece: &[u8]) -> Vec<u8> {
     renamed
 }
 
-/// Ids and row-major vectors, in id order.
+/// Ids and row-major vectors, in id order, from the file that was just written.
 fn read_rows(
     uri: &str,
-    rows: u64,
+    written: &MergedFile,
     floats_per_row: u64,
     storages: &Storages,
     cancellation: &Cancellation,
@@ -72,17 +73,20 @@ fn read_rows(
     const READ_BYTES: u64 = 4 << 20;
     let file = storages.resolve(uri)?.open(uri)?;
     let mut buffer = Vec::new();
-    let mut read = |begin: u64, length: u64, take: &mut dyn FnMut(&[u8])| -> Result<()> {
-        let mut done = 0;
-        while done < length {
+    let (mut position, mut crc32c) = (0, 0);
+    let mut read = |length: u64, take: &mut dyn FnMut(&[u8])| -> Result<()> {
+        let end = position + length;
+        while position < end {
             cancellation.check()?;
-            buffer.resize(to_usize(READ_BYTES.min(length - done))?, 0);
-            file.read_exact_at(begin + done, &mut buffer)?;
+            buffer.resize(to_usize(READ_BYTES.min(end - position))?, 0);
+            file.read_exact_at(position, &mut buffer)?;
+            crc32c = crc32c::crc32c_append(crc32c, &buffer);
             take(&buffer);
-            done += to_u64(buffer.len());
+            position += to_u64(buffer.len());
         }
         Ok(())
     };
+    let rows = written.rows;
     let (mut ids, mut vectors) = (Vec::new(), Vec::new());
     let reserved = ids.try_reserve_exact(to_usize(rows)?).and_then(|()| {
         let floats = usize::try_from(rows * floats_per_row).unwrap_or(usize::MAX);
@@ -92,12 +96,51 @@ fn read_rows(
         let message = format!("no memory for {rows} rows of {floats_per_row} dimensions");
         BuildError::new(ErrorKind::OutOfMemory, message)
     })?;
-    let vector_bytes = rows * floats_per_row * FLOAT_BYTES;
-    read(COUNT_BYTES, vector_bytes, &mut |bytes| {
+    read(COUNT_BYTES, &mut |_| ())?;
+    read(rows * floats_per_row * FLOAT_BYTES, &mut |bytes| {
         vectors.extend(bytes.as_chunks().0.iter().map(|float| f32::from_le_bytes(*float)));
     })?;
-    read(COUNT_BYTES + vector_bytes + COUNT_BYTES, rows * COUNT_BYTES, &mut |bytes| {
+    read(COUNT_BYTES, &mut |_| ())?;
+    read(rows * ID_BYTES, &mut |bytes| {
         ids.extend(bytes.as_chunks().0.iter().map(|id| i64::from_le_bytes(*id)));
     })?;
+    if (position, crc32c) != (written.bytes, written.crc32c) {
+        return Err(BuildError::corrupt(uri, "it is not what was written to it"));
+    }
     Ok((ids, vectors))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use faiss_indexer_storage::{MemoryStorage, Storage};
+
+    use super::*;
+    use crate::receipts::DuplicateRows;
+
+    #[test]
+    fn rows_that_are_not_what_was_written_are_refused() {
+        let mut bytes = 12_u64.to_le_bytes().to_vec();
+        bytes.extend([1.5_f32, 2.5, 3.5].iter().flat_map(|float| float.to_le_bytes()));
+        bytes.extend(3_u64.to_le_bytes());
+        bytes.extend([4_i64, 5, 6].iter().flat_map(|id| id.to_le_bytes()));
+        let crc32c = crc32c::crc32c(&bytes);
+        let written = MergedFile { bytes: to_u64(bytes.len()), crc32c, rows: 3, duplicates: DuplicateRows::default() };
+        let memory = MemoryStorage::new();
+        let storages = Storages::new().with_memory(Arc::new(memory.clone()));
+        let read = |name: &str, bytes: &[u8]| {
+            let mut file = memory.create(name, CreateMode::New).unwrap();
+            file.write_all(bytes).unwrap();
+            file.finish().unwrap();
+            read_rows(name, &written, 1, &storages, &Cancellation::default())
+        };
+        assert_eq!(read("memory:/rows", &bytes).unwrap(), (vec![4, 5, 6], vec![1.5, 2.5, 3.5]));
+        for place in [8, 30, bytes.len() - 1] {
+            let mut changed = bytes.clone();
+            changed[place] ^= 4;
+            let error = read(&format!("memory:/changed-{place}"), &changed).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::CorruptFile, "{place}: {error}");
+        }
+    }
 }

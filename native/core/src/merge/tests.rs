@@ -20,6 +20,8 @@ use crate::spec::DuplicateIds;
 use crate::stage::Progress;
 use crate::workers::Workers;
 
+mod bounds;
+
 const CODE: usize = 5;
 const SECOND: usize = 3;
 
@@ -375,18 +377,46 @@ fn repeated_ids_are_kept_or_dropped_as_the_model_says_wherever_they_are() {
     }
 }
 
+/// Of the rows of id 4 many differ in their second codes only.
+fn rows_that_share_an_id(count: usize, nlist: u32) -> Vec<Row> {
+    let mut rows = rows(100 + count, nlist, 8);
+    for (number, row) in rows.iter_mut().enumerate().skip(100) {
+        row.id = 4;
+        row.code = [random(31, number).to_le_bytes()[0] % 5; CODE];
+    }
+    rows
+}
+
 #[test]
 fn an_id_that_most_rows_share_is_merged_in_small_blocks() {
     for nlist in [1, 3] {
-        let mut rows = rows(900, nlist, 8);
-        for row in rows.iter_mut().skip(100) {
-            row.id = 4;
-        }
-        for (name, case) in cases(nlist).into_iter().filter(|(_, case)| !case.second) {
-            for policy in [DuplicateIds::Allow, DuplicateIds::KeepFirst] {
-                Place::local().check(&case, &partitions(&rows, 5, true), policy, name);
-                Place::memory().check(&case, &partitions(&rows, 1, true), policy, name);
+        // Too many for some of the small blocks, for a block of first codes but not of second codes, and for all.
+        for count in [30, 170, 800] {
+            let rows = rows_that_share_an_id(count, nlist);
+            for (name, case) in cases(nlist) {
+                Place::local().check(&case, &partitions(&rows, 5, true), DuplicateIds::KeepFirst, name);
+                Place::memory().check(&case, &partitions(&rows, 2, true), DuplicateIds::KeepFirst, name);
+                if !case.second {
+                    Place::local().check(&case, &partitions(&rows, 5, true), DuplicateIds::Allow, name);
+                    Place::memory().check(&case, &partitions(&rows, 1, true), DuplicateIds::Allow, name);
+                }
             }
+        }
+    }
+}
+
+#[test]
+fn keeping_all_rows_of_an_id_that_fill_a_block_of_second_codes_is_refused_and_those_that_fit_are_ordered() {
+    for nlist in [1, 3] {
+        let rows = rows_that_share_an_id(800, nlist);
+        for (name, case) in cases(nlist).into_iter().filter(|(_, case)| case.second) {
+            let place = Place::local();
+            let files = write(&case, &partitions(&rows, 5, true), &place.directory, &place.storages);
+            let error = place.merge(&case, &files, DuplicateIds::Allow, 2, 2_000).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::DuplicateIds, "{name}: {error}");
+            assert!(error.to_string().contains("id 4 has 800 rows"), "{name}: {error}");
+            place.merge(&case, &files, DuplicateIds::Allow, 2, 1 << 20).unwrap();
+            assert!(place.read("index") == model(&case, &rows, DuplicateIds::Allow), "{name}");
         }
     }
 }
