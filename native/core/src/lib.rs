@@ -24,6 +24,8 @@ mod extension_tests;
 mod faiss_encoder;
 mod faiss_index;
 mod faiss_search;
+#[cfg(test)]
+mod families_page_tests;
 mod family;
 #[cfg(test)]
 mod family_bytes_tests;
