@@ -47,6 +47,9 @@ pub enum Rejected {
 /// The size of a batch that readers aim at, in bytes of ids and embeddings.
 const BATCH_BYTES: usize = 4 << 20;
 
+/// The most rows that are decoded at once in search of one that tells the dimension.
+pub(crate) const MOST_ROWS_OF_A_SEARCH: usize = 1_024;
+
 /// How many rows a reader decodes at once. `average_components` is what the file says of its rows, so that rows of a
 /// wrong, larger dimension are bounded too.
 pub(crate) fn rows_per_batch(dimension: usize, average_components: usize, batch_rows: usize) -> usize {
