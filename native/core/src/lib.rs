@@ -90,12 +90,13 @@ pub use error::{BuildError, ErrorKind, Result};
 pub use extension::{Extension, start_extension};
 pub use fault::{Fault, raise};
 pub use import::{ImportControl, import_index};
-pub use inspect::{IndexDescription, ListsDescription, inspect, inspect_all, inspect_list_sizes};
+pub use inspect::{IndexDescription, ListsDescription, index_bytes, inspect, inspect_all, inspect_list_sizes};
 pub use publish::publish;
 pub use resumption::{
     adopt_build, check_receipt, delete_unnamed_files, evaluates, merge_tasks, spec_defaults, temporary_directory,
     unfinished_builds,
 };
+pub use spec::KEYS as SPEC_KEYS;
 pub use stage::{ProgressReport, RejectedRow, Stage, StageKind, StageRequest};
 pub use training_plan::{TrainingDecision, plan_training};
 pub use verify::{Verified, verify};

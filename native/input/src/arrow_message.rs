@@ -83,8 +83,9 @@ impl Messages {
         let (mut start, mut checksum) = (0_u64, 0);
         loop {
             let mut prefix = [0; 8];
-            file.fill(start, &mut prefix)
-                .map_err(|error| format!("{error}; it lacks the mark at the end of an Arrow IPC stream, was it cut short?"))?;
+            file.fill(start, &mut prefix).map_err(|error| {
+                format!("{error}; it lacks the mark at the end of an Arrow IPC stream, was it cut short?")
+            })?;
             let [mark @ .., a, b, c, d] = prefix;
             if mark != CONTINUATION {
                 return Err(format!("there is no message at byte {start}"));

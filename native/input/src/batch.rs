@@ -1,5 +1,7 @@
 //! What a reader hands on.
 
+use std::fmt;
+
 /// Rows of one split, in the order of the file.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Batch {
@@ -42,6 +44,19 @@ pub enum Rejected {
         /// The row's id.
         id: i64,
     },
+}
+
+impl fmt::Display for Rejected {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NullId => write!(formatter, "a row has no id"),
+            Self::NullEmbedding { id } => write!(formatter, "the row of id {id} has no embedding"),
+            Self::WrongDimension { id, dimension } => {
+                write!(formatter, "the embedding of id {id} has dimension {dimension}")
+            }
+            Self::NullComponent { id } => write!(formatter, "the embedding of id {id} has a null in it"),
+        }
+    }
 }
 
 /// The size of a batch that readers aim at, in bytes of ids and embeddings.

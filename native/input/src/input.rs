@@ -20,6 +20,11 @@ use crate::row_file::{FirstEmbedding, RowFile, guarded};
 use crate::split::Split;
 use crate::stream::BatchStream;
 
+/// The column of ids when none is named.
+pub const USUAL_ID_COLUMN: &str = "entityId";
+/// The column of embeddings when none is named.
+pub const USUAL_EMBEDDING_COLUMN: &str = "embedding";
+
 /// What to read of the files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InputOptions {
@@ -40,8 +45,8 @@ pub struct InputOptions {
 impl Default for InputOptions {
     fn default() -> Self {
         Self {
-            id_column: "entityId".to_owned(),
-            embedding_column: "embedding".to_owned(),
+            id_column: USUAL_ID_COLUMN.to_owned(),
+            embedding_column: USUAL_EMBEDDING_COLUMN.to_owned(),
             ids_uri: None,
             number_rows: false,
             dimension: None,

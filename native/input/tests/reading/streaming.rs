@@ -15,8 +15,8 @@ use parquet::file::properties::WriterProperties;
 use crate::counting_storage::CountingStorage;
 use crate::npy::npy;
 use crate::table::{
-    DIMENSION, Floats, Ids, Lists, Row, arrow_file_bytes, embedding_array, expected, gather, good_rows, id_array, memory_of,
-    open, options, parquet_bytes, read_all, record_batch, storages_of,
+    DIMENSION, Floats, Ids, Lists, Row, arrow_file_bytes, embedding_array, expected, gather, good_rows, id_array,
+    memory_of, open, options, parquet_bytes, read_all, record_batch, storages_of,
 };
 
 fn plain_parquet(rows: usize, rows_per_group: usize) -> Vec<u8> {
