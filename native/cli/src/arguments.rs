@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
+use faiss_indexer_input::{USUAL_EMBEDDING_COLUMN, USUAL_ID_COLUMN};
 
 /// Builds, extends, checks and evaluates Faiss indexes of embeddings on this machine
 #[derive(Debug, Parser)]
@@ -184,11 +185,11 @@ pub(crate) struct EvaluateFlags {
         value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) k: Vec<u32>,
 
-    /// How many inverted lists are searched; a line for each number [default: 1,4,16,64]
+    /// How many inverted lists are searched; a line for each number [default: 1,2,4,… up to all that are affordable]
     #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) nprobe: Vec<u64>,
 
-    /// How many candidates a search of a graph keeps; a line for each number [default: 16,64,256]
+    /// How many candidates a search of a graph keeps; a line for each number [default: 16,32,64,128,256,512]
     #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) ef_search: Vec<u64>,
 
@@ -196,7 +197,7 @@ pub(crate) struct EvaluateFlags {
     #[arg(long)]
     pub(crate) exclude_own: bool,
 
-    /// Distance of a file without a manifest: ip and cosine cannot be told apart in it
+    /// Distance; of use for a file without a manifest, in which ip and cosine look the same
     #[arg(long, value_name = "METRIC")]
     pub(crate) metric: Option<String>,
 
@@ -232,6 +233,18 @@ pub(crate) struct InputFlags {
 
     #[command(flatten)]
     pub(crate) columns: ColumnFlags,
+
+    /// What rows do that no index can hold: without id or embedding, with null, NaN or infinite components, of another
+    /// dimension, too large for distances in single precision, or for cosine of length zero
+    #[arg(long, value_name = "fail|skip", help_heading = "Build")]
+    bad_rows: Option<String>,
+}
+
+impl InputFlags {
+    /// As keys and values of a spec.
+    pub(crate) fn pairs(&self) -> Vec<(String, String)> {
+        given([("badRows", &self.bad_rows)])
+    }
 }
 
 #[derive(Debug, Args)]
@@ -241,11 +254,11 @@ pub(crate) struct ColumnFlags {
     pub(crate) ids: Option<String>,
 
     /// Column of the ids
-    #[arg(long, value_name = "NAME", default_value = "entityId")]
+    #[arg(long, value_name = "NAME", default_value = USUAL_ID_COLUMN)]
     pub(crate) id_column: String,
 
     /// Column of the embeddings
-    #[arg(long, value_name = "NAME", default_value = "embedding")]
+    #[arg(long, value_name = "NAME", default_value = USUAL_EMBEDDING_COLUMN)]
     pub(crate) embedding_column: String,
 }
 
@@ -260,6 +273,11 @@ pub(crate) struct IndexFlags {
     /// Distance: l2, ip, cosine, l1 or linf
     #[arg(long, value_name = "METRIC")]
     metric: Option<String>,
+
+    /// Components of an embedding; when absent, what the types of the files or else the first embedding with components
+    /// say
+    #[arg(long, value_name = "N")]
+    pub(crate) dimension: Option<String>,
 
     /// Share of the rows that train, raised to what the family needs and capped at what it can use
     #[arg(long, value_name = "SHARE")]
@@ -284,6 +302,7 @@ impl IndexFlags {
         given([
             ("factoryString", &self.factory_string),
             ("metric", &self.metric),
+            ("dimension", &self.dimension),
             ("sampleRate", &self.sample_rate),
             ("seed", &self.seed),
             ("idMap", &self.id_map),
@@ -304,20 +323,16 @@ pub(crate) struct TaskFlags {
     #[arg(long, value_name = "SIZE")]
     memory_limit: Option<String>,
 
-    /// What null, wrong-dimensional and non-finite rows do
-    #[arg(long, value_name = "fail|skip")]
-    bad_rows: Option<String>,
-
     /// What rows do that share an id
     #[arg(long, value_name = "fail|keepFirst|allow")]
     duplicate_ids: Option<String>,
 
     /// Replace a finished index in the output directory
-    #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
     overwrite: Option<String>,
 
     /// Write report.html beside the index
-    #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
     report: Option<String>,
 }
 
@@ -327,7 +342,6 @@ impl TaskFlags {
         given([
             ("threads", &self.threads),
             ("memoryLimit", &self.memory_limit),
-            ("badRows", &self.bad_rows),
             ("duplicateIds", &self.duplicate_ids),
             ("overwrite", &self.overwrite),
             ("report", &self.report),
@@ -350,10 +364,6 @@ pub(crate) struct DisplayFlags {
     /// How far a stage is; auto is bar on a terminal and lines elsewhere
     #[arg(long, value_enum, value_name = "HOW", default_value_t = ProgressChoice::Auto)]
     pub(crate) progress: ProgressChoice,
-
-    /// More about what goes on
-    #[arg(long, conflicts_with = "quiet")]
-    pub(crate) verbose: bool,
 
     /// Warnings and errors only, and no progress
     #[arg(long)]
@@ -391,11 +401,32 @@ mod tests {
     }
 
     #[test]
-    fn every_key_of_a_spec_but_the_dimension_has_a_flag() {
-        let build = Arguments::command().find_subcommand("build").unwrap().clone();
-        let flags: Vec<_> = build.get_arguments().filter_map(|flag| flag.get_long()).collect();
-        for (key, _) in faiss_indexer_core::spec_defaults().unwrap() {
-            assert!(flags.contains(&crate::spelling::flag_of(&key).as_str()), "{key}");
+    fn every_key_of_a_spec_has_a_flag_that_sets_it() {
+        for key in faiss_indexer_core::SPEC_KEYS {
+            let flag = format!("--{}=value of it", crate::spelling::flag_of(key));
+            let Command::Build(flags) =
+                Arguments::parse_from(["faiss-indexer", "build", "--input=x", "--output=y", &flag]).command
+            else {
+                panic!("{flag}")
+            };
+            let pairs = [flags.input.pairs(), flags.index.pairs(), flags.task.pairs()].concat();
+            assert_eq!(pairs, [(key.to_owned(), "value of it".to_owned())]);
+        }
+    }
+
+    #[test]
+    fn a_switch_is_on_alone_and_takes_its_value_with_or_without_an_equals_sign() {
+        for (words, value) in [
+            (&["--overwrite"][..], "true"),
+            (&["--overwrite=false"], "false"),
+            (&["--overwrite", "false"], "false"),
+            (&["--overwrite", "true"], "true"),
+        ] {
+            let first = ["faiss-indexer", "build", "--input=x", "--output=y"];
+            for words in [[&first[..], words].concat(), [&first[..2], words, &first[2..]].concat()] {
+                let Command::Build(flags) = Arguments::parse_from(&words).command else { panic!("{words:?}") };
+                assert_eq!(flags.task.pairs(), [("overwrite".to_owned(), value.to_owned())], "{words:?}");
+            }
         }
     }
 }

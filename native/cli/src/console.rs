@@ -14,11 +14,7 @@ static BARS: OnceLock<MultiProgress> = OnceLock::new();
 
 /// Installs the log and says how progress is to be shown.
 pub(crate) fn install(flags: &DisplayFlags) -> ProgressChoice {
-    let level = match (flags.quiet, flags.verbose) {
-        (true, _) => LevelFilter::Warn,
-        (_, true) => LevelFilter::Debug,
-        _ => LevelFilter::Info,
-    };
+    let level = if flags.quiet { LevelFilter::Warn } else { LevelFilter::Info };
     if log::set_logger(&StderrLog).is_ok() {
         log::set_max_level(level);
     }

@@ -7,6 +7,8 @@
 mod arguments;
 mod commands;
 mod console;
+#[cfg(test)]
+mod documented_commands;
 mod interruption;
 mod journal;
 mod local_build;

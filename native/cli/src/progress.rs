@@ -161,14 +161,18 @@ impl Drop for Phase {
     }
 }
 
-fn bar(unit: Unit, name: &'static str, total: Option<u64>, before: u64) -> ProgressBar {
-    let template = match (total.is_some(), console::has_color()) {
+fn template(has_total: bool, has_color: bool) -> &'static str {
+    match (has_total, has_color) {
         (true, true) => "{prefix:8} {bar:25.cyan/dim} {percent:>3} %  {part}  {rate}  {left}",
         (true, false) => "{prefix:8} {bar:25} {percent:>3} %  {part}  {rate}  {left}",
         (false, true) => "{prefix:8} {spinner:.cyan} {time}",
         (false, false) => "{prefix:8} {spinner} {time}",
-    };
-    // The templates are constants; were one wrong, indicatif's own bar would do.
+    }
+}
+
+fn bar(unit: Unit, name: &'static str, total: Option<u64>, before: u64) -> ProgressBar {
+    let template = template(total.is_some(), console::has_color());
+    // The templates are constants that a test parses.
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     let style = style
         .progress_chars("━━─")
@@ -228,6 +232,13 @@ mod tests {
         let phase = Phase::begin_bytes(ProgressChoice::Lines, "verify", 4 << 30);
         let line = phase.line(1 << 30, Duration::from_secs(2));
         assert_eq!(line, "verify: 1.00 GiB of 4.00 GiB, 25 %, 512.00 MiB/s, 6 s left");
+    }
+
+    #[test]
+    fn every_template_parses() {
+        for (has_total, has_color) in [(true, true), (true, false), (false, true), (false, false)] {
+            ProgressStyle::with_template(template(has_total, has_color)).unwrap();
+        }
     }
 
     #[test]

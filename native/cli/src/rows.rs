@@ -1,7 +1,7 @@
 //! The one place that knows how rows are read.
 
 use faiss_indexer_core::{BuildError, ErrorKind, RejectedRow, Result, Stage};
-use faiss_indexer_input::{Batch, Input, InputError, InputOptions, Rejected, Split};
+use faiss_indexer_input::{Batch, Input, InputError, InputOptions, LearnedDimension, Rejected, Split};
 use faiss_indexer_storage::Storages;
 
 use crate::arguments::{ColumnFlags, EvaluateFlags};
@@ -59,7 +59,10 @@ impl Rows {
             InputError::Ids { message } => invalid(format!("{message} ({ids_flag})")),
             other => build_error(other),
         })?;
-        let dimension = input.dimension().map_err(build_error)?;
+        let dimension = input.dimension().map_err(|error| match error {
+            InputError::NoEmbedding => invalid(format!("{error} (--dimension)")),
+            other => build_error(other),
+        })?;
         let partitions = partitions(&input, partition_rows);
         Ok(Self { input, dimension, partitions })
     }
@@ -72,6 +75,14 @@ impl Rows {
     /// Components per row.
     pub(crate) fn dimension(&self) -> usize {
         self.dimension
+    }
+
+    /// The row that the dimension was learned from, as the end of a sentence; nothing when the user, types or shapes say
+    /// it.
+    pub(crate) fn origin_of_dimension(&self) -> String {
+        self.input.learned_dimension().map_or(String::new(), |LearnedDimension { dimension, uri, row }| {
+            format!(" (row {row} of {uri} has {dimension} components; --dimension says otherwise)")
+        })
     }
 
     /// What tells this input from others.
@@ -114,12 +125,31 @@ impl Rows {
         Ok(())
     }
 
-    /// How many readers keep `threads` threads at work without filling the memory with rows that wait.
-    fn readers(&self, threads: usize) -> usize {
-        const MOST_BYTES: usize = 64 << 20;
-        let batch_bytes = BATCH_ROWS * (self.dimension * size_of::<f32>() + size_of::<i64>());
-        threads.min(MOST_BYTES / batch_bytes).max(1)
+    /// Hands all rows in the order of the files to `take`, with their file.
+    pub(crate) fn each_batch_of_a_file(&self, mut take: impl FnMut(&str, Batch) -> Result<()>) -> Result<()> {
+        for split in self.input.splits() {
+            for batch in self.input.read(std::slice::from_ref(split), 1) {
+                take(&split.file, batch.map_err(build_error)?)?;
+            }
+        }
+        Ok(())
     }
+
+    fn readers(&self, threads: usize) -> usize {
+        threads.min(most_readers(self.dimension))
+    }
+}
+
+/// How many readers fit into the memory for reading, at least one. What each holds is documented by the input crate.
+fn most_readers(dimension: usize) -> usize {
+    const MOST_BYTES: usize = 128 << 20;
+    /// Windows and pages of both columns of a Parquet file.
+    const BYTES_OF_A_FILE: usize = 10 << 20;
+    /// The decoded columns with their levels, and what waits.
+    const COPIES_OF_A_BATCH: usize = 4;
+    let row_bytes = dimension.saturating_mul(size_of::<f32>()).saturating_add(size_of::<i64>());
+    let bytes = row_bytes.saturating_mul(BATCH_ROWS * COPIES_OF_A_BATCH).saturating_add(BYTES_OF_A_FILE);
+    (MOST_BYTES / bytes).max(1)
 }
 
 fn options(columns: &ColumnFlags) -> InputOptions {
@@ -169,5 +199,17 @@ fn rejected(row: Rejected) -> RejectedRow {
         Rejected::NullEmbedding { id } => RejectedRow::NullEmbedding { id },
         Rejected::WrongDimension { id, dimension } => RejectedRow::WrongDimension { id, dimension },
         Rejected::NullComponent { id } => RejectedRow::NullComponent { id },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readers_are_as_many_as_their_windows_and_batches_leave_room_for() {
+        for (dimension, readers) in [(1, 12), (192, 11), (1_024, 7), (4_096, 3), (1 << 20, 1), (usize::MAX, 1)] {
+            assert_eq!(most_readers(dimension), readers, "{dimension}");
+        }
     }
 }

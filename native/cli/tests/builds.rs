@@ -204,4 +204,14 @@ fn all_formats_of_the_same_rows_give_the_same_index() {
     assert!(code == Some(1) && stderr.contains("4 bad rows"), "{stderr}");
     let summary = answer(&mut build("with_nulls.parquet", &["--bad-rows", "skip"]));
     assert_eq!((&summary["rows"], &summary["badRows"]), (&20.into(), &4.into()));
+    let given = answer(&mut build("with_nulls.parquet", &["--bad-rows", "skip", "--dimension", "3"]));
+    assert_eq!(given["rows"], 20);
+    let (code, _, stderr) = run(&mut build("with_nulls.parquet", &["--bad-rows", "skip", "--dimension", "2"]));
+    assert!(code == Some(1) && stderr.contains("dimension=2 fits 1 rows only"), "{stderr}");
+    let unfit = ["--factory-string", "PQ2np", "--progress", "none"];
+    let input = golden.join("default.parquet");
+    let words = ["build", "--output", "unfit", "--input", input.to_str().unwrap()];
+    let (code, _, stderr) = run(&mut scenario.command(&[&words[..], &unfit].concat()));
+    let origin = "default.parquet has 3 components; --dimension says otherwise)";
+    assert!(code == Some(2) && stderr.contains("(row 0 of /") && stderr.contains(origin), "{stderr}");
 }

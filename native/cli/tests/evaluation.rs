@@ -7,8 +7,9 @@ mod scenario;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
-use scenario::{Scenario, answer, run, succeed};
+use scenario::{Scenario, answer, run, signal, succeed};
 
 const DIMENSION: usize = 16;
 const QUERIES: usize = 100;
@@ -119,8 +120,8 @@ fn people_get_a_table_and_queries_that_are_rows_can_leave_themselves_out() {
     assert!(stdout.starts_with("out: IVF16,Flat, l2, 20,000 rows; 100 queries\n\n"), "{stdout}");
     assert_eq!(lines[2], ["nprobe", "recall@10", "ms/query"]);
     let values: Vec<&str> = lines[3..].iter().map(|line| line[0]).collect();
-    assert_eq!(values, ["1", "4", "16", "64"]);
-    assert_eq!(lines[5][1], "1.0000");
+    assert_eq!(values, ["1", "2", "4", "8", "16"]);
+    assert_eq!(lines[7][1], "1.0000");
     assert!(stderr.contains("verify: ") && stderr.contains("exact: 20,000 rows done"), "{stderr}");
 
     // Ids of queries matter only to leave own rows out.
@@ -172,6 +173,7 @@ fn what_cannot_be_evaluated_is_an_error_that_says_why() {
         ("lists", &["--nprobe", "1,x"], 2, "invalid value 'x'"),
         ("nowhere", &[], 1, "nowhere does not exist"),
         ("lists", &["--metric", "euclid"], 2, "l2, ip, cosine"),
+        ("lists", &["--metric", "ip"], 2, "metric='ip' is not that of lists/faiss.index, which was built for l2"),
     ] {
         let (code, stdout, stderr) = run(&mut evaluate(&scenario, index, flags));
         assert_eq!((code, stdout.as_str()), (Some(expected), ""), "{stderr}");
@@ -216,6 +218,57 @@ fn a_damaged_index_is_an_error_and_no_crash() {
     fs::write(scenario.path("cut.index"), &whole[..whole.len() / 2]).unwrap();
     let (code, _, stderr) = run(&mut evaluate(&scenario, "cut.index", &[]));
     assert!(code == Some(1) && stderr.contains("cut.index is damaged"), "{stderr}");
+}
+
+#[test]
+fn queries_that_do_not_fit_are_named_with_their_file_and_id() {
+    let golden = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../input/tests/golden");
+    let (rows, bad) = (golden.join("default.parquet"), golden.join("with_nulls.parquet"));
+    let (rows, bad) = (rows.to_str().unwrap(), bad.to_str().unwrap());
+    let scenario = Scenario::empty();
+    succeed(&mut scenario.command(&["build", "--input", rows, "--output", "out", "--factory-string", "Flat"]));
+    let queries = ["evaluate", "--index", "out", "--input", rows, "--queries"];
+    let (code, _, stderr) = run(&mut scenario.command(&[&queries[..], &[bad]].concat()));
+    assert_eq!(code, Some(1), "{stderr}");
+    assert!(
+        stderr.contains("with_nulls.parquet cannot be the queries of an index of dimension 3: a row has no id"),
+        "{stderr}"
+    );
+    let (code, _, stderr) = run(&mut scenario.command(&[&queries[..], &[rows, "--metric", "L2"]].concat()));
+    assert_eq!(code, Some(0), "another word for the metric of the index: {stderr}");
+}
+
+#[test]
+fn the_process_that_searches_a_file_without_a_manifest_ends_with_the_one_that_was_started() {
+    let scenario = Scenario::new(40_000, 64);
+    succeed(&mut scenario.build("out", &["--factory-string", "Flat"]));
+    fs::copy(scenario.path("out/faiss.index"), scenario.path("alone.index")).unwrap();
+    // Minutes of exact search.
+    let words = ["evaluate", "--index", "alone.index", "--input", "vectors", "--ids", "ids", "--queries", "vectors"];
+    for signal_name in ["TERM", "KILL"] {
+        let mut outer = scenario.command(&[&words[..], &["--k", "1000"]].concat()).spawn().unwrap();
+        let children = format!("/proc/{0}/task/{0}/children", outer.id());
+        let inner = loop {
+            assert!(outer.try_wait().unwrap().is_none(), "it ended before it could be stopped");
+            let child = fs::read_to_string(&children).unwrap_or_default().trim().to_owned();
+            if !child.is_empty() {
+                break PathBuf::from(format!("/proc/{child}"));
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        };
+        let environment = || fs::read(inner.join("environ")).unwrap_or_default();
+        let is_at_work = || String::from_utf8_lossy(&environment()).contains("FAISS_INDEXER_OWN_PROCESS");
+        while !is_at_work() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        signal(&outer, signal_name);
+        assert_ne!(outer.wait().unwrap().code(), Some(0));
+        let stopped = Instant::now();
+        while is_at_work() {
+            assert!(stopped.elapsed() < Duration::from_secs(5), "it searches on after SIG{signal_name}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
 }
 
 #[test]

@@ -8,6 +8,8 @@ mod refused;
 mod scanner;
 mod training_rows;
 
+#[cfg(test)]
+pub(crate) use refused::REFUSED;
 pub(crate) use training_rows::TrainingRows;
 
 use self::grammar::{Base, Factory};

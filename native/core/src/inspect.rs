@@ -11,6 +11,7 @@ use crate::error::{BuildError, ErrorKind, Result};
 use crate::index_file::{IndexFile, InvertedLists, Node, Role, all_sizes, metric_name};
 use crate::manifest::read_manifest;
 use crate::numbers::to_f64;
+use crate::spec::{DuplicateIds, IndexSpec, Metric};
 
 /// What is known of an index. As JSON, every name is in camel case.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -48,6 +49,51 @@ pub struct IndexDescription {
     /// The manifest beside the file, if a directory was named.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub manifest: Option<Value>,
+}
+
+impl IndexDescription {
+    /// The metric to search by, as a spec names it: that of the manifest; without one `asked`, or else that of the file,
+    /// in which ip and cosine look the same.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidSpec`] if `asked` is no metric, or another than the manifest's.
+    pub fn searched_metric(&self, asked: Option<&str>) -> Result<String> {
+        let metric_of = |asked: &str| -> Result<Metric> {
+            Ok(IndexSpec::from_pairs(&[("metric".to_owned(), asked.to_owned())])?.metric)
+        };
+        let asked_metric = asked.map(metric_of).transpose()?;
+        let Some(stated) = self.stated_spec()?.map(|spec| spec.metric) else {
+            return Ok(asked.unwrap_or(&self.metric).to_owned());
+        };
+        let stated_name = || self.stated("metric").as_str().unwrap_or_default();
+        match asked_metric {
+            Some(other) if other != stated => Err(BuildError::invalid(format!(
+                "metric='{}' is not that of {}, which was built for {}",
+                asked.unwrap_or_default(),
+                self.uri,
+                stated_name()
+            ))),
+            _ => Ok(stated_name().to_owned()),
+        }
+    }
+
+    /// Whether the build left out all but the first of the rows that share an id; false without a manifest.
+    ///
+    /// # Errors
+    /// [`ErrorKind::CorruptFile`] if the manifest states no spec.
+    pub fn keeps_first_of_repeated_ids(&self) -> Result<bool> {
+        Ok(self.stated_spec()?.is_some_and(|spec| spec.duplicate_ids == DuplicateIds::KeepFirst))
+    }
+
+    fn stated(&self, key: &str) -> &Value {
+        self.manifest.as_ref().map_or(&Value::Null, |manifest| &manifest["spec"][key])
+    }
+
+    fn stated_spec(&self) -> Result<Option<IndexSpec>> {
+        let spec = |manifest: &Value| serde_json::from_value(manifest["spec"].clone());
+        let read = self.manifest.as_ref().map(spec).transpose();
+        read.map_err(|error| BuildError::corrupt(&self.uri, format!("the spec in its manifest: {error}")))
+    }
 }
 
 /// What is known of inverted lists.
@@ -121,6 +167,20 @@ pub fn inspect_all(uri: &str, storages: &Storages) -> Result<Vec<IndexDescriptio
         [] => Ok(vec![inspect(uri, storages)?]),
         shards => shards.iter().map(|shard| inspect(&join(uri, &shard.directory), storages)).collect(),
     }
+}
+
+/// Bytes of the index file in `directory`, or of those in the directories below it; 0 for what is no published index.
+///
+/// # Errors
+/// Storage errors.
+pub fn index_bytes(directory: &str, storages: &Storages) -> Result<u64> {
+    let storage = storages.resolve(directory)?;
+    let of = |directory: &str| match storage.stat(&join(directory, INDEX_NAME)) {
+        Ok(Some(index)) if !index.is_directory => index.length,
+        _ => 0,
+    };
+    let children = storage.list(directory).unwrap_or_default();
+    Ok(of(directory) + children.iter().map(|child| of(child)).sum::<u64>())
 }
 
 /// The number of rows of every inverted list of what [`inspect`] describes; nothing for an index without lists.

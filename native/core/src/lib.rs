@@ -25,6 +25,8 @@ mod extension_tests;
 mod faiss_encoder;
 mod faiss_index;
 mod faiss_search;
+#[cfg(test)]
+mod families_page_tests;
 mod family;
 #[cfg(test)]
 mod family_bytes_tests;
@@ -91,13 +93,14 @@ pub use error::{BuildError, ErrorKind, Result};
 pub use extension::{Extension, start_extension};
 pub use fault::{Fault, raise};
 pub use import::{ImportControl, import_index};
-pub use inspect::{IndexDescription, ListsDescription, inspect, inspect_all, inspect_list_sizes};
+pub use inspect::{IndexDescription, ListsDescription, index_bytes, inspect, inspect_all, inspect_list_sizes};
 pub use publish::publish;
 pub use resumption::{
     adopt_build, check_receipt, delete_unnamed_files, evaluates, merge_tasks, spec_defaults, temporary_directory,
     unfinished_builds,
 };
 pub use scratch::set_scratch_directory;
+pub use spec::KEYS as SPEC_KEYS;
 pub use stage::{ProgressReport, RejectedRow, Stage, StageKind, StageRequest};
 pub use training_plan::{TrainingDecision, plan_training};
 pub use verify::{Verified, verify};

@@ -7,7 +7,7 @@ use crate::faiss_index::FaissMetric;
 use crate::nearest::nearest;
 
 /// Every key of a spec. The command line has the same words in kebab-case.
-const KEYS: [&str; 13] = [
+pub const KEYS: [&str; 13] = [
     "badRows",
     "dimension",
     "duplicateIds",

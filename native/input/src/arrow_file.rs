@@ -8,13 +8,13 @@ use arrow_schema::{DataType, Field, Fields};
 use crate::arrow_buffer::Decoded;
 use crate::arrow_column::{BatchBody, ColumnReader, Dictionaries};
 use crate::arrow_message::{BatchWalk, Block, Level, Messages};
-use crate::batch::rows_per_batch;
+use crate::batch::{MOST_ROWS_OF_A_SEARCH, rows_per_batch};
 use crate::column_path::{ColumnPath, Columns};
 use crate::error::Result;
-use crate::extraction::{DecodedColumn, batch_of, first_dimension};
+use crate::extraction::{DecodedColumn, batch_of, first_embedding};
 use crate::file_bytes::FileBytes;
 use crate::number::{to_u64, to_usize};
-use crate::row_file::{Reading, RowFile};
+use crate::row_file::{FirstEmbedding, Reading, RowFile};
 use crate::split::SplitPart;
 
 /// An Arrow IPC file or stream by its messages.
@@ -199,23 +199,24 @@ impl RowFile for ArrowFile {
         self.columns.fixed_dimension
     }
 
-    fn first_dimension(&self, file: &Arc<FileBytes>) -> Result<Option<usize>> {
+    fn first_embedding(&self, file: &Arc<FileBytes>) -> Result<Option<FirstEmbedding>> {
         for (number, batch) in self.batches.iter().enumerate() {
             let failed = |message: String| file.failed(place(number), message);
             let mut column = self.column(file, batch, Which::Embedding).map_err(failed)?;
             let mut row = 0;
-            // The first row mostly tells; more at once only when it is null.
+            // The first row mostly tells; more at once only when it does not.
             let mut step = 1;
             while row < batch.rows {
                 let count = batch.rows.min(row + step) - row;
                 let (array, nulls) = column.read(row, count).map_err(failed)?;
                 let name = &self.columns.embedding.name;
-                let found = first_dimension(&DecodedColumn { name, array: array.as_ref(), nulls: nulls.as_ref() });
+                let decoded = DecodedColumn { name, array: array.as_ref(), nulls: nulls.as_ref() };
+                let found = first_embedding(&decoded, batch.first_row.saturating_add(row));
                 if found.is_some() {
                     return Ok(found);
                 }
                 row += count;
-                step = 1_024;
+                step = to_u64(rows_per_batch(0, batch.average_components(), MOST_ROWS_OF_A_SEARCH));
             }
         }
         Ok(None)

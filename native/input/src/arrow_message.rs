@@ -48,7 +48,8 @@ impl Messages {
         Self::from_footer(file).map_err(|message| file.failed("footer", message))
     }
 
-    /// Goes from message to message of an Arrow IPC stream and leaves the bodies out.
+    /// Goes from message to message of an Arrow IPC stream and leaves the bodies out. The format lets a stream end
+    /// without a mark; a file cut between two messages could then not be told from a whole one, so such are refused.
     pub(crate) fn of_stream(file: &FileBytes) -> Result<Self> {
         Self::from_stream(file).map_err(|message| file.failed("messages", message))
     }
@@ -82,8 +83,9 @@ impl Messages {
         let (mut start, mut checksum) = (0_u64, 0);
         loop {
             let mut prefix = [0; 8];
-            file.fill(start, &mut prefix)
-                .map_err(|error| format!("{error}; it does not end as an Arrow IPC stream does, was it cut short?"))?;
+            file.fill(start, &mut prefix).map_err(|error| {
+                format!("{error}; it lacks the mark at the end of an Arrow IPC stream, was it cut short?")
+            })?;
             let [mark @ .., a, b, c, d] = prefix;
             if mark != CONTINUATION {
                 return Err(format!("there is no message at byte {start}"));

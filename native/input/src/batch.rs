@@ -1,5 +1,7 @@
 //! What a reader hands on.
 
+use std::fmt;
+
 /// Rows of one split, in the order of the file.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Batch {
@@ -44,8 +46,24 @@ pub enum Rejected {
     },
 }
 
+impl fmt::Display for Rejected {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NullId => write!(formatter, "a row has no id"),
+            Self::NullEmbedding { id } => write!(formatter, "the row of id {id} has no embedding"),
+            Self::WrongDimension { id, dimension } => {
+                write!(formatter, "the embedding of id {id} has dimension {dimension}")
+            }
+            Self::NullComponent { id } => write!(formatter, "the embedding of id {id} has a null in it"),
+        }
+    }
+}
+
 /// The size of a batch that readers aim at, in bytes of ids and embeddings.
 const BATCH_BYTES: usize = 4 << 20;
+
+/// The most rows that are decoded at once in search of one that tells the dimension.
+pub(crate) const MOST_ROWS_OF_A_SEARCH: usize = 1_024;
 
 /// How many rows a reader decodes at once. `average_components` is what the file says of its rows, so that rows of a
 /// wrong, larger dimension are bounded too.

@@ -96,6 +96,12 @@ pub enum InputError {
         /// Where that comes from.
         because: String,
     },
+    /// A type or a shape says that all rows of a file are empty.
+    #[error("the embeddings of {uri} have no components")]
+    NoComponents {
+        /// The file.
+        uri: String,
+    },
     /// There is no row to learn the dimension from.
     #[error("no row of the input has an embedding, so its dimension is unknown; give the dimension")]
     NoEmbedding,

@@ -15,6 +15,7 @@ use half::f16;
 use crate::batch::{Batch, Rejected};
 use crate::error::{InputError, Result};
 use crate::number::{to_f32, to_u64};
+use crate::row_file::FirstEmbedding;
 
 /// A decoded column and where it, or a struct around it, is null.
 pub(crate) struct DecodedColumn<'a> {
@@ -69,11 +70,13 @@ pub(crate) fn batch_of(
     Ok(batch)
 }
 
-/// Number of components of the first row that is not null.
-pub(crate) fn first_dimension(embeddings: &DecodedColumn<'_>) -> Option<usize> {
+/// The first row that has components. `first_row` is the number of the first in the file.
+pub(crate) fn first_embedding(embeddings: &DecodedColumn<'_>, first_row: u64) -> Option<FirstEmbedding> {
     let lists = Lists::of(embeddings.array)?;
-    let row = (0..embeddings.array.len()).find(|row| embeddings.nulls.is_none_or(|nulls| nulls.is_valid(*row)))?;
-    Some(lists.row(row).len())
+    let not_null = |row: &usize| embeddings.nulls.is_none_or(|nulls| nulls.is_valid(*row));
+    let mut rows = (0..embeddings.array.len()).filter(not_null).map(|row| (row, lists.row(row).len()));
+    let (row, components) = rows.find(|(_, components)| *components > 0)?;
+    Some(FirstEmbedding { row: first_row.saturating_add(to_u64(row)), components })
 }
 
 enum RefusedIds {

@@ -16,9 +16,14 @@ use crate::npy_array::NpyArray;
 use crate::npy_file::{NpyFile, NpyIds};
 use crate::number::to_u64;
 use crate::parquet_file::ParquetFile;
-use crate::row_file::{RowFile, guarded};
+use crate::row_file::{FirstEmbedding, RowFile, guarded};
 use crate::split::Split;
 use crate::stream::BatchStream;
+
+/// The column of ids when none is named.
+pub const USUAL_ID_COLUMN: &str = "entityId";
+/// The column of embeddings when none is named.
+pub const USUAL_EMBEDDING_COLUMN: &str = "embedding";
 
 /// What to read of the files.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,8 +45,8 @@ pub struct InputOptions {
 impl Default for InputOptions {
     fn default() -> Self {
         Self {
-            id_column: "entityId".to_owned(),
-            embedding_column: "embedding".to_owned(),
+            id_column: USUAL_ID_COLUMN.to_owned(),
+            embedding_column: USUAL_EMBEDDING_COLUMN.to_owned(),
             ids_uri: None,
             number_rows: false,
             dimension: None,
@@ -62,9 +67,20 @@ pub(crate) struct Files {
     splits: Vec<Split>,
     ids: Option<Arc<NpyIds>>,
     fixed_dimension: Option<usize>,
-    found_dimension: OnceLock<usize>,
+    learned_dimension: OnceLock<LearnedDimension>,
     pub(crate) batch_rows: usize,
     pub(crate) storages: Storages,
+}
+
+/// The dimension that one row has, when neither options nor types nor shapes say it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LearnedDimension {
+    /// Number of components of the row.
+    pub dimension: usize,
+    /// The file of the row.
+    pub uri: String,
+    /// Its number in the file, from 0.
+    pub row: u64,
 }
 
 #[derive(Debug)]
@@ -130,7 +146,7 @@ impl Input {
             splits,
             ids,
             fixed_dimension,
-            found_dimension: OnceLock::new(),
+            learned_dimension: OnceLock::new(),
             batch_rows: options.batch_rows,
             storages: storages.clone(),
         })))
@@ -143,12 +159,18 @@ impl Input {
     }
 
     /// Number of components of an embedding: as the options say, as types or shapes say, or as the first row has that
-    /// is not null, which is then read.
+    /// has any, which is then read.
     ///
     /// # Errors
     /// When no row has an embedding, or a file cannot be read.
     pub fn dimension(&self) -> Result<usize> {
         self.0.dimension()
+    }
+
+    /// The row that [`Input::dimension`] had to read.
+    #[must_use]
+    pub fn learned_dimension(&self) -> Option<&LearnedDimension> {
+        self.0.learned_dimension.get()
     }
 
     /// All pieces of the input, ordered by file and place.
@@ -157,27 +179,30 @@ impl Input {
         &self.0.splits
     }
 
-    /// A digest of every file's URI, length and content, the content by what describes it: the footer of Parquet; for
-    /// Arrow IPC and `.npy` also 64 KiB spread over the file. Equal as long as the files are the same.
+    /// A digest of every file's URI, length, time of change where the file system tells it, and what describes its
+    /// content: the footer of Parquet; for Arrow IPC and `.npy` also 64 KiB spread over the file. Equal as long as
+    /// nobody writes the files; different when one was written, unless neither its time nor any of that changed.
     ///
     /// # Errors
     /// When a file cannot be read.
     pub fn identity(&self) -> Result<String> {
         let storages = &self.0.storages;
         let mut digest = Sha256::new();
-        let mut add = |uri: &str, length: u64, checksum: u32| {
+        let mut add = |uri: &str, length: u64, checksum: u32| -> Result<()> {
             digest.update(to_u64(uri.len()).to_le_bytes());
             digest.update(uri.as_bytes());
             digest.update(length.to_le_bytes());
+            digest.update(storages.resolve(uri)?.modified(uri)?.unwrap_or_default().to_le_bytes());
             digest.update(checksum.to_le_bytes());
+            Ok(())
         };
         for file in &self.0.files {
             let open = || open_file(&file.uri, Some(file.length), storages);
-            add(&file.uri, file.length, file.rows.checksum(&open)?);
+            add(&file.uri, file.length, file.rows.checksum(&open)?)?;
         }
         if let Some(ids) = &self.0.ids {
             for (uri, length, checksum) in ids.checksums(&|uri| open_file(uri, None, storages))? {
-                add(uri, length, checksum);
+                add(uri, length, checksum)?;
             }
         }
         Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
@@ -193,15 +218,17 @@ impl Input {
 
 impl Files {
     pub(crate) fn dimension(&self) -> Result<usize> {
-        if let Some(known) = self.fixed_dimension.or_else(|| self.found_dimension.get().copied()) {
+        let learned = || self.learned_dimension.get().map(|learned| learned.dimension);
+        if let Some(known) = self.fixed_dimension.or_else(learned) {
             return Ok(known);
         }
         for file in &self.files {
             let found = guarded(&file.uri, "its first embedding", || {
-                file.rows.first_dimension(&open_file(&file.uri, Some(file.length), &self.storages)?)
+                file.rows.first_embedding(&open_file(&file.uri, Some(file.length), &self.storages)?)
             })?;
-            if let Some(found) = found {
-                return Ok(*self.found_dimension.get_or_init(|| found));
+            if let Some(FirstEmbedding { row, components: dimension }) = found {
+                let learned = || LearnedDimension { dimension, uri: file.uri.clone(), row };
+                return Ok(self.learned_dimension.get_or_init(learned).dimension);
             }
         }
         Err(InputError::NoEmbedding)
@@ -302,6 +329,7 @@ fn common_dimension(files: &[OpenedFile], asked: Option<usize>) -> Result<Option
                 let (uri, expected, because) = (file.uri.clone(), *expected, because.clone());
                 return Err(InputError::Dimension { uri, found, expected, because });
             }
+            (Some(0), None) => return Err(InputError::NoComponents { uri: file.uri.clone() }),
             (Some(found), None) => common = Some((found, format!("{} has it", file.uri))),
             _ => {}
         }

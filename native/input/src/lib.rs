@@ -48,6 +48,6 @@ mod stream;
 
 pub use batch::{Batch, Rejected};
 pub use error::{InputError, Result};
-pub use input::{Input, InputOptions};
+pub use input::{Input, InputOptions, LearnedDimension, USUAL_EMBEDDING_COLUMN, USUAL_ID_COLUMN};
 pub use split::{Split, SplitPart};
 pub use stream::BatchStream;

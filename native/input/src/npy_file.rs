@@ -11,7 +11,7 @@ use crate::error::{InputError, Result};
 use crate::file_bytes::FileBytes;
 use crate::npy_array::{NpyArray, NpyNumber};
 use crate::number::{to_f32, to_u64, to_usize};
-use crate::row_file::{Reading, RowFile};
+use crate::row_file::{FirstEmbedding, Reading, RowFile};
 use crate::split::SplitPart;
 
 /// A table of embeddings, whose ids begin at a row of the list of all ids.
@@ -70,8 +70,8 @@ impl RowFile for NpyFile {
         Some(to_usize(self.dimension))
     }
 
-    fn first_dimension(&self, _: &Arc<FileBytes>) -> Result<Option<usize>> {
-        Ok(Some(to_usize(self.dimension)))
+    fn first_embedding(&self, _: &Arc<FileBytes>) -> Result<Option<FirstEmbedding>> {
+        Ok((self.rows > 0).then(|| FirstEmbedding { row: 0, components: to_usize(self.dimension) }))
     }
 
     fn checksum(&self, open: &dyn Fn() -> Result<Arc<FileBytes>>) -> Result<u32> {

@@ -10,15 +10,15 @@ use parquet::arrow::arrow_reader::{
 };
 use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 
-use crate::batch::rows_per_batch;
+use crate::batch::{MOST_ROWS_OF_A_SEARCH, rows_per_batch};
 use crate::column_path::{ColumnPath, Columns};
 use crate::error::{InputError, Result};
-use crate::extraction::{DecodedColumn, batch_of, first_dimension};
+use crate::extraction::{DecodedColumn, batch_of, first_embedding};
 use crate::file_bytes::FileBytes;
 use crate::number::{to_u64, to_usize};
 use crate::parquet_footer::Footer;
 use crate::parquet_window::{Chunk, ChunkWindows, READ_AHEAD_BYTES};
-use crate::row_file::{Reading, RowFile};
+use crate::row_file::{FirstEmbedding, Reading, RowFile};
 use crate::split::SplitPart;
 
 /// A Parquet file by its footer.
@@ -118,21 +118,24 @@ impl RowFile for ParquetFile {
         self.columns.fixed_dimension
     }
 
-    fn first_dimension(&self, file: &Arc<FileBytes>) -> Result<Option<usize>> {
-        // The first row of a group mostly tells; only when it is null is the group read on, by more rows at once.
-        const STEPS: [(usize, usize); 2] = [(1, 1), (1_024, usize::MAX)];
-        for number in 0..self.groups.len() {
-            for (rows, batches) in STEPS {
+    fn first_embedding(&self, file: &Arc<FileBytes>) -> Result<Option<FirstEmbedding>> {
+        for (number, group) in self.groups.iter().enumerate() {
+            // The first row of a group mostly tells; only when it does not is the group read on, by more rows at once.
+            let many = rows_per_batch(0, group.average_components, MOST_ROWS_OF_A_SEARCH);
+            for (rows, batches) in [(1, 1), (many, usize::MAX)] {
                 let reader = self.reader(file, number, &self.embedding_leaves, rows, 0)?;
+                let mut first_row = group.first_row;
                 for batch in reader.take(batches) {
                     let batch = batch.map_err(|error| file.failed(place(number), error))?;
-                    let dimension = self.columns.embedding.of(&batch).and_then(|(array, nulls)| {
+                    let found = self.columns.embedding.of(&batch).and_then(|(array, nulls)| {
                         let name = &self.columns.embedding.name;
-                        first_dimension(&DecodedColumn { name, array: array.as_ref(), nulls: nulls.as_ref() })
+                        let decoded = DecodedColumn { name, array: array.as_ref(), nulls: nulls.as_ref() };
+                        first_embedding(&decoded, first_row)
                     });
-                    if dimension.is_some() {
-                        return Ok(dimension);
+                    if found.is_some() {
+                        return Ok(found);
                     }
+                    first_row = first_row.saturating_add(to_u64(batch.num_rows()));
                 }
             }
         }

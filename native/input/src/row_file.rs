@@ -21,14 +21,23 @@ pub(crate) trait RowFile: Send + Sync + Debug {
     /// The dimension that its type or shape gives to all rows.
     fn fixed_dimension(&self) -> Option<usize>;
 
-    /// The number of components of its first row that has an embedding, from as few bytes as possible.
-    fn first_dimension(&self, file: &Arc<FileBytes>) -> Result<Option<usize>>;
+    /// Its first row that has components, from as few bytes as possible.
+    fn first_embedding(&self, file: &Arc<FileBytes>) -> Result<Option<FirstEmbedding>>;
 
-    /// A checksum that another content changes.
+    /// A checksum of what describes it and, where that says nothing of the data, of samples of them. A change that
+    /// touches neither does not show.
     fn checksum(&self, open: &dyn Fn() -> Result<Arc<FileBytes>>) -> Result<u32>;
 
     /// Reads one of [`RowFile::parts`].
     fn read(&self, file: &Arc<FileBytes>, part: &SplitPart, reading: &mut Reading<'_>) -> Result<()>;
+}
+
+/// A row by which the dimension of a file is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FirstEmbedding {
+    /// Its number in the file.
+    pub(crate) row: u64,
+    pub(crate) components: usize,
 }
 
 /// How to read, and where to.

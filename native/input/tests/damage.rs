@@ -1,10 +1,11 @@
-//! Damaged files of every format give errors: never a panic, an abort, a hang or an allocation that the file does not
-//! account for.
+//! Damaged files of every format give errors: never a panic of ours, an abort, a hang or an allocation that the file does
+//! not account for. The libraries in between may panic, which becomes an error.
 
 #![allow(clippy::as_conversions, clippy::panic, clippy::unwrap_used, reason = "tests report by panicking")]
 
+use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, Once};
 use std::time::{Duration, Instant};
 
 use faiss_indexer_input::{Input, InputOptions, Result};
@@ -73,8 +74,27 @@ fn peak_bytes(name: &str) -> u64 {
     line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() << 10
 }
 
+/// Where code panicked, in the whole process.
+static PANICS: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
+/// Notes panics instead of printing them: those that become errors would fill the output.
+fn note_panics() {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            let place = panic.location().map(ToString::to_string).unwrap_or_default();
+            if place.starts_with("native/input/tests") {
+                usual(panic);
+            }
+            PANICS.lock().unwrap().insert(place);
+        }));
+    });
+}
+
 #[test]
 fn a_file_cut_anywhere_is_refused() {
+    note_panics();
     for name in FILES {
         let content = golden(name);
         assert_eq!(read(name, &content).unwrap(), 24, "{name}");
@@ -87,6 +107,7 @@ fn a_file_cut_anywhere_is_refused() {
 
 #[test]
 fn a_file_with_changed_bytes_is_read_or_refused_in_bounded_time_and_memory() {
+    note_panics();
     let mut random = Random(4);
     for name in FILES {
         let content = golden(name);
@@ -111,6 +132,8 @@ fn a_file_with_changed_bytes_is_read_or_refused_in_bounded_time_and_memory() {
 }
 
 fn assert_bounded() {
+    let ours = |place: &&String| !["/arrow-", "/parquet-"].iter().any(|library| place.contains(library));
+    assert_eq!(PANICS.lock().unwrap().iter().find(ours), None, "a panic");
     let (address_space, resident) = (peak_bytes("VmPeak:"), peak_bytes("VmHWM:"));
     assert!(address_space <= ADDRESS_SPACE_BYTES, "{address_space} bytes of address space");
     assert!(resident <= RESIDENT_BYTES, "{resident} bytes resident");

@@ -2,6 +2,7 @@ use std::fs::{self, File, Metadata, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use tempfile::NamedTempFile;
 
@@ -27,6 +28,11 @@ impl Storage for LocalStorage {
             Err(StorageError::NotFound { .. }) => Ok(None),
             Err(other) => Err(other),
         }
+    }
+
+    fn modified(&self, uri: &str) -> Result<Option<u128>> {
+        let modified = metadata("look up", uri)?.modified().map_err(|e| StorageError::from_io("look up", uri, &e))?;
+        Ok(modified.duration_since(UNIX_EPOCH).ok().map(|since| since.as_nanos()))
     }
 
     fn list(&self, directory: &str) -> Result<Vec<String>> {

@@ -9,6 +9,12 @@ pub trait Storage: Send + Sync + Debug {
     /// What is at `uri`, or `None` when nothing is.
     fn stat(&self, uri: &str) -> Result<Option<FileStatus>>;
 
+    /// When the content of the file `uri` was last changed, in nanoseconds since 1970, or `None` where the file system
+    /// is not asked for it.
+    fn modified(&self, _uri: &str) -> Result<Option<u128>> {
+        Ok(None)
+    }
+
     /// Full URIs of the direct children of `directory`, sorted; empty when the directory is missing. Files still
     /// being written may be left out.
     fn list(&self, directory: &str) -> Result<Vec<String>>;

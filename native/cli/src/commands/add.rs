@@ -21,7 +21,7 @@ pub(crate) fn run(flags: &AddFlags) -> Result<()> {
 
     // What the user says of overwriting comes later and counts.
     let in_place = flags.output.is_none().then(|| ("overwrite".to_owned(), "true".to_owned()));
-    let overrides: Vec<_> = in_place.into_iter().chain(flags.task.pairs()).collect();
+    let overrides: Vec<_> = in_place.into_iter().chain(flags.input.pairs()).chain(flags.task.pairs()).collect();
     let output = flags.output.as_ref().unwrap_or(&flags.index);
     let indexes = [flags.index.clone()];
     let extension = begin_extension(&indexes, output, &overrides, &flags.task, progress, interruption, storages)?;

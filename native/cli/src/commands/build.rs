@@ -1,6 +1,6 @@
 //! `faiss-indexer build`
 
-use faiss_indexer_core::{Result, build_info, check_build, check_rows, start_build};
+use faiss_indexer_core::{BuildError, Result, build_info, check_build, check_rows, start_build};
 use faiss_indexer_storage::Storages;
 use log::info;
 
@@ -15,15 +15,18 @@ use crate::rows::Rows;
 pub(crate) fn run(flags: &BuildFlags) -> Result<()> {
     let progress = console::install(&flags.display);
     let storages = Storages::new();
-    let mut spec = [flags.index.pairs(), flags.task.pairs()].concat();
+    let mut spec = [flags.index.pairs(), flags.input.pairs(), flags.task.pairs()].concat();
     check_build(&spec, &flags.output, &storages)?;
+    // Core has checked that it is a number.
+    let asked_dimension = flags.index.dimension.as_ref().and_then(|dimension| dimension.trim().parse().ok());
 
     let interruption = Interruption::listen()?;
     let (input, partition_rows) = (&flags.input, flags.rows_of_a_step.partition_rows);
-    let rows = Rows::open(&input.input, &input.columns, partition_rows, None, &storages)?;
+    let rows = Rows::open(&input.input, &input.columns, partition_rows, asked_dimension, &storages)?;
     spec.push(("dimension".to_owned(), rows.dimension().to_string()));
-    info!("{} rows of dimension {}", rows.count(), rows.dimension());
-    check_rows(&spec, rows.count())?;
+    let origin = rows.origin_of_dimension();
+    info!("{} rows of dimension {}{origin}", rows.count(), rows.dimension());
+    check_rows(&spec, rows.count()).map_err(|error| BuildError::new(error.kind(), format!("{error}{origin}")))?;
 
     interruption.check()?;
     let (build, journal) = begin(flags, &spec, &rows, &storages)?;
@@ -49,13 +52,13 @@ fn begin(flags: &BuildFlags, spec: &[(String, String)], rows: &Rows, storages: &
 
 fn origin(flags: &BuildFlags, rows: &Rows) -> Result<Origin> {
     let columns = &flags.input.columns;
-    let partitions: Vec<String> = rows.partition_rows().map(|count| count.to_string()).collect();
     Ok(Origin::from([
         ("version".to_owned(), build_info()),
         ("input".to_owned(), rows.identity()?),
         ("id-column".to_owned(), columns.id_column.clone()),
         ("embedding-column".to_owned(), columns.embedding_column.clone()),
         ("ids".to_owned(), columns.ids.clone().unwrap_or_default()),
-        ("rows of the partitions".to_owned(), partitions.join(" ")),
+        // With the input it decides on all partitions, whose rows would be too many numbers for a message.
+        ("partition-rows".to_owned(), flags.rows_of_a_step.partition_rows.to_string()),
     ]))
 }

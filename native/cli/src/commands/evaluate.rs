@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use faiss_indexer_core::evaluation::{
-    Evaluation, ExactSearch, LoadedIndex, Neighbours, Queries, RecallPoint, SearchSettings, Setting, evaluate,
+    Evaluation, ExactSearch, LoadedIndex, Neighbours, Queries, RecallPoint, SearchSettings, Setting, default_sweep,
+    evaluate,
 };
 use faiss_indexer_core::{BuildError, Cancellation, ErrorKind, IndexDescription, Result, Workers, inspect_all};
 use faiss_indexer_storage::Storages;
@@ -33,13 +34,18 @@ pub(crate) fn run(flags: &EvaluateFlags) -> Result<()> {
     }
     let descriptions = inspect_all(&flags.index, &storages)?;
     let has_manifest = descriptions.iter().any(|index| index.manifest.is_some());
-    if !has_manifest && !own_process::is_inside() {
+    if !has_manifest && !own_process::is_inside()? {
         return own_process::run_inside(&flags.index);
     }
     let subject = Subject::open(descriptions, flags, how, &storages)?;
-    let sweep = subject.sweep(flags)?;
+    let asked = subject.asked_settings(flags)?;
     let ks: Vec<usize> = flags.k.iter().filter_map(|k| usize::try_from(*k).ok()).collect();
     let queries = Arc::new(subject.queries(flags, &storages)?);
+    let sweep = if asked.is_empty() {
+        default_sweep(&subject.indexes, u64::try_from(queries.count()).unwrap_or(u64::MAX))
+    } else {
+        asked
+    };
 
     let workers = Workers::new(all_threads(), "evaluate")?;
     let truth = subject.true_neighbours(flags, &queries, &ks, &workers, how, &storages)?;
@@ -80,15 +86,11 @@ impl Subject {
         how: ProgressChoice,
         storages: &Storages,
     ) -> Result<Self> {
-        let manifest = descriptions.first().and_then(|index| index.manifest.as_ref());
-        let stated = manifest.and_then(|manifest| manifest["spec"]["metric"].as_str());
-        let metric = match (&flags.metric, stated, descriptions.first()) {
-            (Some(asked), ..) => asked.clone(),
-            (None, Some(stated), _) => stated.to_owned(),
-            (None, None, Some(first)) => first.metric.clone(),
-            (None, None, None) => return Err(invalid(format!("{} holds no index", flags.index))),
+        let Some(first) = descriptions.first() else {
+            return Err(invalid(format!("{} holds no index", flags.index)));
         };
-        if manifest.is_some() {
+        let metric = first.searched_metric(flags.metric.as_deref())?;
+        if first.manifest.is_some() {
             verify_showing(&flags.index, how, storages)?;
         }
         let open = |index: &IndexDescription| match storages.local_path(&index.uri) {
@@ -100,12 +102,11 @@ impl Subject {
         Ok(Self { descriptions, indexes, metric, dimension })
     }
 
-    fn sweep(&self, flags: &EvaluateFlags) -> Result<Vec<SearchSettings>> {
+    /// The settings that the user asks for; none when core is to choose.
+    fn asked_settings(&self, flags: &EvaluateFlags) -> Result<Vec<SearchSettings>> {
         let setting = self.indexes.first().and_then(LoadedIndex::setting);
         let (values, others, other_flag): (&[u64], &[u64], _) = match setting {
-            Some(Setting::Nprobe) if flags.nprobe.is_empty() => (&[1, 4, 16, 64], &flags.ef_search, "--ef-search"),
             Some(Setting::Nprobe) => (&flags.nprobe, &flags.ef_search, "--ef-search"),
-            Some(_) if flags.ef_search.is_empty() => (&[16, 64, 256], &flags.nprobe, "--nprobe"),
             Some(_) => (&flags.ef_search, &flags.nprobe, "--nprobe"),
             None if flags.nprobe.is_empty() => (&[], &flags.ef_search, "--ef-search"),
             None => (&[], &flags.nprobe, "--nprobe"),
@@ -118,18 +119,17 @@ impl Subject {
             });
             return Err(invalid(format!("{other_flag} means nothing to {family}: {has}")));
         }
-        Ok(match setting {
-            Some(setting) => values.iter().map(|value| SearchSettings::of(setting, *value)).collect(),
-            None => vec![SearchSettings::default()],
-        })
+        let of = |setting| values.iter().map(|value| SearchSettings::of(setting, *value)).collect();
+        Ok(setting.map_or_else(Vec::new, of))
     }
 
     fn queries(&self, flags: &EvaluateFlags, storages: &Storages) -> Result<Queries> {
         let rows = Rows::open_queries(flags, self.dimension, storages)?;
         let (mut ids, mut vectors) = (Vec::new(), Vec::new());
-        rows.each_batch(1, |batch| {
+        rows.each_batch_of_a_file(|file, batch| {
             if let Some(rejected) = batch.rejected.first() {
-                let message = format!("a query is no vector of {} numbers: {rejected:?}", self.dimension);
+                let message =
+                    format!("{file} cannot be the queries of an index of dimension {}: {rejected}", self.dimension);
                 return Err(BuildError::new(ErrorKind::BadRows, message));
             }
             ids.extend(batch.ids);
@@ -173,8 +173,7 @@ impl Subject {
             );
         }
         let mut truth = exact.finish();
-        let manifest = self.descriptions[0].manifest.as_ref();
-        if manifest.is_some_and(|manifest| manifest["spec"]["duplicateIds"] == "keepFirst") {
+        if self.descriptions[0].keeps_first_of_repeated_ids()? {
             truth.keep_nearest_of_each_id();
         }
         Ok(truth)

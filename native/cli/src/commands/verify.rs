@@ -2,8 +2,8 @@
 
 use std::cell::Cell;
 
-use faiss_indexer_core::{Result, Verified, verify};
-use faiss_indexer_storage::{Storages, join};
+use faiss_indexer_core::{Result, Verified, index_bytes, verify};
+use faiss_indexer_storage::Storages;
 use indicatif::HumanCount;
 
 use super::to_json;
@@ -30,17 +30,6 @@ pub(super) fn verify_showing(directory: &str, how: ProgressChoice, storages: &St
     })?;
     phase.finish(read.get());
     Ok(verified)
-}
-
-/// Bytes of the index of a directory, or of those of its shards.
-fn index_bytes(directory: &str, storages: &Storages) -> Result<u64> {
-    let storage = storages.resolve(directory)?;
-    let of = |directory: &str| match storage.stat(&join(directory, "faiss.index")) {
-        Ok(Some(index)) if !index.is_directory => index.length,
-        _ => 0,
-    };
-    let children = storage.list(directory).unwrap_or_default();
-    Ok(of(directory) + children.iter().map(|child| of(child)).sum::<u64>())
 }
 
 fn text(verified: &Verified) -> String {

@@ -1,7 +1,7 @@
 //! Families that Faiss has and that are not built, by name, with the reason and the alternative.
 
 /// Names, and why an index of that name is not built. The longer of two names comes first.
-const REFUSED: [(&str, &str); 24] = [
+pub(crate) const REFUSED: [(&str, &str); 24] = [
     ("BFlat", BINARY),
     ("BIVF", BINARY),
     ("BHNSW", BINARY),

@@ -151,6 +151,7 @@ fn tables_that_cannot_be_embeddings_are_refused_by_name() {
             vec![("in/e", &npy("<f4", "(5, 2)", &[0; 39]))],
             "memory:/in/e cannot be read (header): with the shape (5, 2) the file should have 168 bytes and has 167",
         ),
+        (vec![("in/e", &npy("<f4", "(5, 0)", &[]))], "the embeddings of memory:/in/e have no components"),
         (
             vec![("in/e", &table), ("in/f", &other_dimension)],
             "the embeddings of memory:/in/f have dimension 3; 2 is expected, memory:/in/e has it",

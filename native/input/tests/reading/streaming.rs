@@ -2,20 +2,21 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use arrow_ipc::writer::IpcWriteOptions;
 use bytes::Bytes;
 use faiss_indexer_input::{Input, InputError, InputOptions, Split, SplitPart};
 use faiss_indexer_storage::{CreateMode, Storage, Storages};
+use parquet::basic::Compression;
 use parquet::file::metadata::ParquetMetaDataReader;
 use parquet::file::properties::WriterProperties;
 
 use crate::counting_storage::CountingStorage;
 use crate::npy::npy;
 use crate::table::{
-    DIMENSION, Floats, Ids, Lists, arrow_file_bytes, embedding_array, expected, gather, good_rows, id_array, memory_of,
-    open, options, parquet_bytes, read_all, record_batch, storages_of,
+    DIMENSION, Floats, Ids, Lists, Row, arrow_file_bytes, embedding_array, expected, gather, good_rows, id_array,
+    memory_of, open, options, parquet_bytes, read_all, record_batch, storages_of,
 };
 
 fn plain_parquet(rows: usize, rows_per_group: usize) -> Vec<u8> {
@@ -117,6 +118,30 @@ fn the_dimension_is_found_with_few_bytes() {
 }
 
 #[test]
+fn the_dimension_of_wide_rows_is_found_by_decoding_few_of_them() {
+    const WIDTH: usize = 20_000;
+    let embedding = |row| Some(vec![Some(row as f32); WIDTH]);
+    let mut rows: Vec<Row> = (0..300).map(|row| Row { id: Some(row), embedding: embedding(row) }).collect();
+    rows[0].embedding = None;
+    let embeddings = embedding_array(&rows, Lists::List, Floats::Single);
+    let batch = record_batch(id_array(&rows, Ids::Int64), embeddings, false);
+    let arrow = arrow_file_bytes(std::slice::from_ref(&batch), IpcWriteOptions::default());
+    let plain = WriterProperties::builder().set_dictionary_enabled(false).set_compression(Compression::UNCOMPRESSED);
+    let small_pages = plain.set_data_page_row_count_limit(10).set_write_batch_size(10).build();
+    for content in [parquet_bytes(&batch, small_pages), arrow] {
+        assert!(content.len() > 20 << 20);
+        let storage = CountingStorage::new(memory_of(&[("in/file", &content)]));
+        let bytes = Arc::clone(&storage.bytes);
+        let storages = Storages::new().with_memory(Arc::new(storage));
+        let input = open(&storages, &InputOptions { dimension: None, ..options(false) }).unwrap();
+        bytes.store(0, Ordering::Relaxed);
+        assert_eq!(input.dimension().unwrap(), WIDTH);
+        let read = bytes.load(Ordering::Relaxed);
+        assert!(read <= 10 << 20, "{read} bytes");
+    }
+}
+
+#[test]
 fn a_dropped_stream_stops_its_readers() {
     let content = plain_parquet(400_000, 50_000);
     let mut storage = CountingStorage::new(memory_of(&[("in/file", &content)]));
@@ -170,7 +195,7 @@ fn the_first_error_ends_the_stream() {
 }
 
 #[test]
-fn the_identity_is_of_names_lengths_and_contents() {
+fn the_identity_is_of_names_lengths_and_samples_of_the_contents() {
     let ids = npy("<i8", "(1000,)", &(0..1_000_i64).flat_map(i64::to_le_bytes).collect::<Vec<_>>());
     let floats = |first: f32| -> Vec<u8> {
         let rest = (1..2_000).map(|number| number as f32);
@@ -197,6 +222,32 @@ fn the_identity_is_of_names_lengths_and_contents() {
     assert_eq!(distinct.len(), all.len());
     assert_eq!(identity(&[("in/a", &parquet)], false), all[0]);
     assert_eq!(identity(&[("in/a", &floats(0.0)), ("ids.npy", &ids)], true), all[5]);
+}
+
+#[test]
+fn a_file_on_disk_that_is_written_again_has_another_identity_although_no_sample_of_it_differs() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("in.npy");
+    let uri = path.to_str().unwrap();
+    let write = |content: &[u8], modified: Option<SystemTime>| {
+        std::fs::write(&path, content).unwrap();
+        let file = std::fs::File::options().write(true).open(&path).unwrap();
+        file.set_modified(modified.unwrap_or(SystemTime::UNIX_EPOCH)).unwrap();
+    };
+    let identity = || {
+        let options = InputOptions { number_rows: true, dimension: None, ..options(false) };
+        Input::open(&[uri.to_owned()], &options, &Storages::new()).unwrap().identity().unwrap()
+    };
+    let mut content = npy("<f4", "(250000, 4)", &[0; 4_000_000]);
+    write(&content, None);
+    let before = identity();
+    assert_eq!(identity(), before);
+    // Between the first two of 16 samples of 4 KiB.
+    content[4_000_000 / 32] = 1;
+    write(&content, None);
+    assert_eq!(identity(), before, "the byte is one of those that are sampled");
+    write(&content, Some(SystemTime::UNIX_EPOCH + Duration::from_nanos(1)));
+    assert_ne!(identity(), before);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use arrow_array::RecordBatch;
 use arrow_ipc::writer::IpcWriteOptions;
 use arrow_ipc::{CompressionType, MetadataVersion};
+use faiss_indexer_input::LearnedDimension;
 use parquet::basic::{BrotliLevel, Compression, Encoding, GzipLevel, ZstdLevel};
 use parquet::file::properties::{WriterProperties, WriterVersion};
 use parquet::schema::types::ColumnPath;
@@ -202,10 +203,15 @@ fn files_may_differ_in_ways_that_do_not_matter() {
 }
 
 #[test]
-fn the_dimension_comes_from_types_or_from_the_first_row_that_is_not_null() {
+fn the_dimension_comes_from_types_or_from_the_first_row_that_is_neither_null_nor_empty() {
     let mut rows = good_rows(3_000);
     rows[..2_500].iter_mut().for_each(|row| row.embedding = None);
     for lists in [Lists::List, Lists::Large, Lists::Fixed] {
+        if lists != Lists::Fixed {
+            rows[..2_500].iter_mut().step_by(3).for_each(|row| row.embedding = Some(Vec::new()));
+        } else {
+            rows[..2_500].iter_mut().for_each(|row| row.embedding = None);
+        }
         for count in [3_000, 1] {
             let rows = &rows[3_000 - count..];
             let batch = record_batch(id_array(rows, Ids::Int64), embedding_array(rows, lists, Floats::Single), false);
@@ -216,6 +222,9 @@ fn the_dimension_comes_from_types_or_from_the_first_row_that_is_not_null() {
                 let options = faiss_indexer_input::InputOptions { dimension: None, ..options(false) };
                 let input = open(&storages_of(&[("in/file", &bytes)]), &options).unwrap();
                 assert_eq!(input.dimension().unwrap(), 3);
+                let row = if count == 1 { 0 } else { 2_500 };
+                let learned = LearnedDimension { dimension: 3, uri: "memory:/in/file".to_owned(), row };
+                assert_eq!(input.learned_dimension(), (lists != Lists::Fixed).then_some(&learned));
                 assert_eq!(read_all(&input).unwrap(), expected(rows));
             }
         }
