@@ -3,7 +3,7 @@
 use faiss_indexer_storage::{Storages, join};
 use serde::Serialize;
 
-use crate::build_context::{INDEX_NAME, MANIFEST_NAME, SUCCESS_NAME};
+use crate::build_context::{INDEX_NAME, MANIFEST_NAME, SUCCESS_NAME, is_shard_directory};
 use crate::error::{BuildError, ErrorKind, Result};
 use crate::index_file::{IndexFile, Role};
 use crate::inspect::StoredShape;
@@ -100,8 +100,7 @@ fn verify_shard(
     storages: &Storages,
     progress: &dyn Fn(u64),
 ) -> Result<Verified> {
-    let number = stated.directory.strip_prefix("shard_").filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
-    if number.is_none_or(str::is_empty) {
+    if !is_shard_directory(&stated.directory) {
         return Err(lie(manifest_uri, "directory", &stated.directory, "no name of a shard"));
     }
     let shard = join(directory, &stated.directory);
