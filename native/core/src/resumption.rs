@@ -225,6 +225,21 @@ mod tests {
     }
 
     #[test]
+    fn what_a_killed_task_had_begun_to_write_is_deleted() {
+        let directory = tempfile::tempdir().unwrap();
+        let output = directory.path().to_str().unwrap();
+        let storages = Storages::new();
+        let build = start_build(&pairs(&[("dimension", "8")]), output, &storages).unwrap();
+        let temporary = temporary_directory(&build).unwrap();
+        let index = join(&temporary, "index");
+        // A process that is killed drops nothing.
+        std::mem::forget(storages.resolve(&index).unwrap().create_sized(&index, 100_000, CreateMode::New).unwrap());
+        assert_eq!(std::fs::read_dir(&temporary).unwrap().count(), 1);
+        delete_unnamed_files(&build, &[], &storages).unwrap();
+        assert_eq!(std::fs::read_dir(&temporary).unwrap().count(), 0);
+    }
+
+    #[test]
     fn every_stage_names_its_files_with_their_lengths() {
         let test = TestBuild::new();
         let merged = test.merged(&[("factoryString", "IVF4,SQ8"), ("sampleRate", "1")], &[Rows::new(500, 8)]).unwrap();
