@@ -4,7 +4,7 @@ use faiss_indexer_core::{Result, build_info, check_build, check_rows, start_buil
 use faiss_indexer_storage::Storages;
 use log::info;
 
-use super::{print_summary, threads};
+use super::{finish_interrupted, print_summary, threads};
 use crate::arguments::BuildFlags;
 use crate::console;
 use crate::interruption::Interruption;
@@ -16,13 +16,22 @@ pub(crate) fn run(flags: &BuildFlags) -> Result<()> {
     let progress = console::install(&flags.display);
     let storages = Storages::new();
     let mut spec = [flags.index.pairs(), flags.task.pairs()].concat();
-    check_build(&spec, &flags.output, &storages)?;
+    let finished = finish_interrupted(&flags.output, &storages)?;
+    if finished.is_none() {
+        check_build(&spec, &flags.output, &storages)?;
+    }
 
     let interruption = Interruption::listen()?;
     let (input, partition_rows) = (&flags.input, flags.rows_of_a_step.partition_rows);
     let rows = Rows::open(&input.input, &input.columns, partition_rows, None, &storages)?;
     spec.push(("dimension".to_owned(), rows.dimension().to_string()));
     info!("{} rows of dimension {}", rows.count(), rows.dimension());
+    if let Some(finished) = finished {
+        if finished.is_of_build(&spec, &origin(flags, &rows)?, &flags.output) {
+            return finished.answer();
+        }
+        check_build(&spec, &flags.output, &storages)?;
+    }
     check_rows(&spec, rows.count())?;
 
     interruption.check()?;
