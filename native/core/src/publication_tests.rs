@@ -148,7 +148,9 @@ fn check_successes(test: &TestBuild, moment: &str) {
     }
 }
 
-fn scenarios() -> Vec<(&'static str, Box<dyn Fn() -> Prepared>)> {
+type Preparation = Box<dyn Fn() -> Prepared>;
+
+fn scenarios() -> Vec<(&'static str, Preparation)> {
     fn published(spec: &[(&str, &str)]) -> TestBuild {
         let Prepared { test, build, receipts } = prepared(TestBuild::new(), &Rows::new(300, 8), spec);
         publish(&build, &receipts, &test.storages).unwrap();
@@ -159,7 +161,7 @@ fn scenarios() -> Vec<(&'static str, Box<dyn Fn() -> Prepared>)> {
     let rows = Rows::new(400, 8);
     let replaced = |old: &'static [(&str, &str)], new: &'static [(&str, &str)]| {
         let rows = rows.clone();
-        Box::new(move || prepared(published(old), &rows, new)) as Box<dyn Fn() -> Prepared>
+        Box::new(move || prepared(published(old), &rows, new)) as Preparation
     };
     let first = rows.clone();
     vec![
