@@ -63,7 +63,8 @@ pub(crate) struct BuildFlags {
 /// Adds rows to a published index, without training again, and publishes the result
 ///
 /// The index is as if one build had encoded all rows with the trained state that it has. Until it is replaced by the
-/// result, and after Ctrl-C, it is as it was. The last line of stdout is one JSON object, as that of build.
+/// result, and after Ctrl-C, it is as it was; a replacement that is killed is finished by the same command. The last
+/// line of stdout is one JSON object, as that of build.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -30,10 +30,40 @@ pub(crate) struct Journal {
 /// What a build is made of, beside its spec. Builds of which a value differs do not continue each other.
 pub(crate) type Origin = BTreeMap<String, String>;
 
+/// A key of the origins of builds that begin with published indexes: no other process goes on with them, because
+/// taking over rows is much faster than encoding them.
+pub(crate) const COMMAND: &str = "command";
+
+/// What a journal begins with.
 #[derive(Debug, Serialize, Deserialize)]
-struct Header {
-    build: String,
-    origin: Origin,
+pub(crate) struct Header {
+    pub(crate) build: String,
+    pub(crate) origin: Origin,
+}
+
+impl Header {
+    /// The header in the temporary directory of a build, or `None` for a build whose process ended before it could
+    /// note anything, or that another front end runs.
+    pub(crate) fn of_build(build_directory: &str, storages: &Storages) -> Result<Option<Self>> {
+        let uri = join(&join(build_directory, DIRECTORY), HEADER);
+        let storage = storages.resolve(&uri)?;
+        if storage.stat(&uri)?.is_none() {
+            return Ok(None);
+        }
+        match serde_json::from_str(&read(storage.as_ref(), &uri)?) {
+            Ok(header) => Ok(Some(header)),
+            Err(error) => {
+                info!("{uri} is passed over: {error}");
+                Ok(None)
+            }
+        }
+    }
+
+    /// The build, if it is one of `spec` and `origin`; else an error that names the difference.
+    pub(crate) fn adopt(&self, spec: &[(String, String)], origin: &Origin, output: &str) -> Result<String> {
+        refuse_other_origin(&self.origin, origin)?;
+        adopt_build(&self.build, spec, output)
+    }
 }
 
 impl Journal {
@@ -69,13 +99,13 @@ impl Journal {
         let mut found: Option<(String, Self)> = None;
         let mut different = None;
         for build_directory in unfinished_builds(output, storages)? {
-            let directory = join(&build_directory, DIRECTORY);
-            let Some(header) = read_header(&directory, storages)? else { continue };
-            let same =
-                refuse_other_origin(&header.origin, origin).and_then(|()| adopt_build(&header.build, spec, output));
-            match same {
+            let Some(header) = Header::of_build(&build_directory, storages)? else { continue };
+            if header.origin.contains_key(COMMAND) {
+                continue;
+            }
+            match header.adopt(spec, origin, output) {
                 Ok(build) => {
-                    let journal = Self::load(directory, storages)?;
+                    let journal = Self::load(join(&build_directory, DIRECTORY), storages)?;
                     if found.as_ref().is_none_or(|(_, other)| other.receipts.len() < journal.receipts.len()) {
                         found = Some((build, journal));
                     }
@@ -148,22 +178,6 @@ impl Journal {
         file.write_all(text.as_bytes())?;
         file.finish()?;
         Ok(())
-    }
-}
-
-/// `None` for a build whose process ended before it could note anything, or that another front end runs.
-fn read_header(directory: &str, storages: &Storages) -> Result<Option<Header>> {
-    let uri = join(directory, HEADER);
-    let storage = storages.resolve(&uri)?;
-    if storage.stat(&uri)?.is_none() {
-        return Ok(None);
-    }
-    match serde_json::from_str(&read(storage.as_ref(), &uri)?) {
-        Ok(header) => Ok(Some(header)),
-        Err(error) => {
-            info!("{uri} is passed over: {error}");
-            Ok(None)
-        }
     }
 }
 

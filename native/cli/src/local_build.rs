@@ -9,6 +9,7 @@ use faiss_indexer_core::{
 };
 use faiss_indexer_storage::Storages;
 use log::{info, warn};
+use serde::Deserialize;
 
 use crate::arguments::ProgressChoice;
 use crate::interruption::Interruption;
@@ -54,9 +55,14 @@ impl LocalBuild {
 
     /// Cleans up after a build that stopped with `error`: temporary files stay only where `--resume` can use them.
     pub(crate) fn settle(&self, error: BuildError) -> BuildError {
+        // A file system that is away for a moment seems to have lost its files.
         let later = matches!(
             error.kind(),
-            ErrorKind::Cancelled | ErrorKind::Storage | ErrorKind::PermissionDenied | ErrorKind::OutOfMemory
+            ErrorKind::Cancelled
+                | ErrorKind::NotFound
+                | ErrorKind::OutOfMemory
+                | ErrorKind::PermissionDenied
+                | ErrorKind::Storage
         );
         let receipts = self.journal.receipts();
         let settled = if later && self.resumable && !receipts.is_empty() {
@@ -150,11 +156,12 @@ impl LocalBuild {
 
     /// Merges into one index, or into one for each shard of the spec.
     fn merge(&mut self, encoded: &[String], rows: u64) -> Result<Vec<String>> {
-        let phase = Phase::begin(self.progress, "merge", Some(rows), 0);
-        let mut done = 0;
+        let tasks = (0..merge_tasks(&self.build)?).map(|shard| (shard, format!("merge-{shard:05}")));
+        let finished = tasks.clone().filter_map(|(_, name)| self.journal.get(&name));
+        let mut done = finished.map(|receipt| rows_of(&receipt)).sum::<Result<u64>>()?;
+        let phase = Phase::begin(self.progress, "merge", Some(rows), done);
         let mut receipts = Vec::new();
-        for shard in 0..merge_tasks(&self.build)? {
-            let name = format!("merge-{shard:05}");
+        for (shard, name) in tasks {
             if let Some(receipt) = self.journal.get(&name) {
                 receipts.push(receipt);
                 continue;
@@ -237,6 +244,17 @@ impl LocalBuild {
         self.interruption.watch(&stage)?;
         Ok(stage)
     }
+}
+
+/// Rows in the index that a task of the merge made.
+fn rows_of(receipt: &str) -> Result<u64> {
+    #[derive(Deserialize)]
+    struct Merged {
+        rows: u64,
+    }
+    let merged: Merged = serde_json::from_str(receipt)
+        .map_err(|error| BuildError::new(ErrorKind::CorruptFile, format!("a receipt cannot be read: {error}")))?;
+    Ok(merged.rows)
 }
 
 /// Does `work` while `phase` shows how far `stage` is, after the rows done `before`.

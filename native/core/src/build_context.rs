@@ -1,13 +1,17 @@
 //! What every stage of one build knows: the spec, where files go, and what was decided on the way.
 
 use faiss_indexer_storage::{Storages, join};
-use log::info;
+use log::{info, warn};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::error::{BuildError, ErrorKind, Result};
+use crate::error::{BuildError, Result};
 use crate::family::Family;
+use crate::ledger::Ledger;
 use crate::numbers::to_u32;
+use crate::output_directory::prepare_output;
+use crate::publication::{Publication, remove_empty_directory};
+use crate::receipts::DuplicateRows;
 use crate::spec::IndexSpec;
 use crate::training_plan::check_memory;
 
@@ -21,6 +25,19 @@ pub(crate) const REPORT_NAME: &str = "report.html";
 pub(crate) const SUCCESS_NAME: &str = "_SUCCESS";
 /// Parent of everything that is not published yet.
 pub(crate) const TEMPORARY_NAME: &str = "_temporary";
+/// What the directories of shards begin with.
+const SHARD_PREFIX: &str = "shard_";
+
+/// The directory of one of several indexes.
+pub(crate) fn shard_directory(number: u32) -> String {
+    format!("{SHARD_PREFIX}{number}")
+}
+
+/// Whether a name is one of [`shard_directory`].
+pub(crate) fn is_shard_directory(name: &str) -> bool {
+    let number = name.strip_prefix(SHARD_PREFIX).unwrap_or_default();
+    !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+}
 
 /// Travels between the stages as JSON.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -37,6 +54,18 @@ pub(crate) struct BuildContext {
     pub(crate) training_rows: Option<u64>,
     /// Rows that the index will hold unless ids repeat, once it is known.
     pub(crate) good_rows: Option<u64>,
+    /// What the builds of the indexes that this one begins with left out.
+    #[serde(default)]
+    pub(crate) left_out_before: LeftOut,
+}
+
+/// Rows of the input that are not in an index.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct LeftOut {
+    pub(crate) bad_rows: Ledger,
+    /// Rows whose id a row of the index has.
+    pub(crate) duplicates: DuplicateRows,
 }
 
 impl BuildContext {
@@ -73,11 +102,12 @@ impl BuildContext {
     }
 }
 
-/// Checks all that can be checked before the input is looked at, and writes nothing. The spec may lack its dimension.
+/// Checks all that can be checked before the input is looked at. The spec may lack its dimension. Nothing is written,
+/// but for a publication into `output` that was interrupted: it is finished.
 ///
 /// # Errors
-/// [`ErrorKind::InvalidSpec`]; [`ErrorKind::AlreadyExists`] for a directory that holds a finished index, unless the
-/// spec says to overwrite it; storage errors.
+/// [`crate::ErrorKind::InvalidSpec`]; [`crate::ErrorKind::AlreadyExists`] for a directory that holds a finished index, unless the
+/// spec says to overwrite it, and for one that holds something else that publishing would remove; storage errors.
 pub fn check_build(spec: &[(String, String)], output: &str, storages: &Storages) -> Result<()> {
     check(&IndexSpec::from_pairs(spec)?, output, storages).map(drop)
 }
@@ -87,7 +117,7 @@ pub fn check_build(spec: &[(String, String)], output: &str, storages: &Storages)
 /// its dimension.
 ///
 /// # Errors
-/// [`ErrorKind::InvalidSpec`], saying what is needed and what helps.
+/// [`crate::ErrorKind::InvalidSpec`], saying what is needed and what helps.
 pub fn check_rows(spec: &[(String, String)], rows: u64) -> Result<()> {
     let spec = IndexSpec::from_pairs(spec)?;
     match &spec.factory_string {
@@ -120,6 +150,7 @@ pub fn start_build(spec: &[(String, String)], output: &str, storages: &Storages)
         sample_rate,
         training_rows: None,
         good_rows: None,
+        left_out_before: LeftOut::default(),
     };
 
     storages.resolve(output)?.make_directories(&context.temporary_directory())?;
@@ -129,19 +160,19 @@ pub fn start_build(spec: &[(String, String)], output: &str, storages: &Storages)
     crate::receipts::to_json(&context)
 }
 
-/// Deletes the temporary files of a build that will not be finished.
+/// Deletes the temporary files of a build that will not be finished. A build whose publication has begun keeps them:
+/// it will be finished by whoever comes next.
 ///
 /// # Errors
 /// Storage errors.
 pub fn abandon(build: &str, storages: &Storages) -> Result<()> {
     let context = BuildContext::from_json(build)?;
-    let storage = storages.resolve(&context.output)?;
-    storage.delete(&context.temporary_directory())?;
-    let parent = context.published(TEMPORARY_NAME);
-    if storage.list(&parent)?.is_empty() {
-        storage.delete(&parent)?;
+    if Publication::read(&context.output, storages)?.is_some_and(|begun| begun.build_id == context.build_id) {
+        warn!("the next build into {} finishes what this one began to publish", context.output);
+        return Ok(());
     }
-    Ok(())
+    storages.resolve(&context.output)?.delete(&context.temporary_directory())?;
+    remove_empty_directory(&context.output, storages)
 }
 
 /// The output without slashes at its end, and the family if the spec names one and the dimension.
@@ -158,15 +189,6 @@ fn check<'a>(spec: &IndexSpec, output: &'a str, storages: &Storages) -> Result<(
     if output.is_empty() {
         return Err(BuildError::invalid("output is missing"));
     }
-    refuse_finished_output(spec, output, storages)?;
+    prepare_output(spec, output, storages)?;
     Ok((output, family))
-}
-
-pub(crate) fn refuse_finished_output(spec: &IndexSpec, output: &str, storages: &Storages) -> Result<()> {
-    let success = join(output, SUCCESS_NAME);
-    if !spec.overwrite && storages.resolve(&success)?.stat(&success)?.is_some() {
-        let message = format!("{output} holds a finished index ({SUCCESS_NAME}); overwrite=true replaces it");
-        return Err(BuildError::new(ErrorKind::AlreadyExists, message));
-    }
-    Ok(())
 }

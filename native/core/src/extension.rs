@@ -1,16 +1,20 @@
 //! Builds that begin with published indexes: their trained state is taken over, so new rows need no training, and
 //! indexes that share it become one.
 
+use std::collections::HashSet;
+
 use faiss_indexer_storage::{CreateMode, Storages, join};
 use log::info;
 use uuid::Uuid;
 
-use crate::build_context::{BuildContext, INDEX_NAME, refuse_finished_output};
+use crate::build_context::{BuildContext, INDEX_NAME, LeftOut, abandon, shard_directory};
 use crate::error::{BuildError, ErrorKind, Result};
 use crate::family::MergePlan;
-use crate::index_file::IndexFile;
+use crate::index_file::{IndexFile, Piece};
 use crate::manifest::Manifest;
-use crate::receipts::{Clock, Receipt, Receipts, TrainReceipt, to_json};
+use crate::output_directory::{prepare_output, refuse_index_in_shards};
+use crate::publication::finish_publication;
+use crate::receipts::{Clock, DuplicateRows, Receipt, Receipts, TrainReceipt, to_json};
 use crate::spec::{BadRows, IndexSpec};
 use crate::trained_state::{each_part, recover};
 use crate::training_plan::total_ledger;
@@ -49,8 +53,13 @@ pub fn start_extension(
     let (Some(first), false) = (indexes.first(), output.is_empty()) else {
         return Err(BuildError::invalid("an extension needs an index to begin with and an output"));
     };
+    for index in indexes {
+        finish_publication(index, storages)?;
+        refuse_index_in_shards(index, output, storages)?;
+    }
     let manifest = extensible_manifest(first, storages)?;
     let mut rows = vec![manifest.rows];
+    let mut manifests = vec![manifest.clone()];
     for other in &indexes[1..] {
         let found = extensible_manifest(other, storages)?;
         if found.fingerprint != manifest.fingerprint {
@@ -62,10 +71,12 @@ pub fn start_extension(
             return Err(BuildError::new(ErrorKind::FingerprintMismatch, message));
         }
         rows.push(found.rows);
+        manifests.push(found);
     }
     let mut context = manifest.context(&Uuid::new_v4().simple().to_string(), output);
+    context.left_out_before = left_out(&manifests)?;
     override_spec(&mut context.spec, first, overrides)?;
-    refuse_finished_output(&context.spec, output, storages)?;
+    prepare_output(&context.spec, output, storages)?;
     refuse_output_in_shards(&manifest, first, output)?;
 
     let index = IndexFile::open(&join(first, INDEX_NAME), storages)?;
@@ -75,17 +86,47 @@ pub fn start_extension(
         let what = format!("its trained state has another fingerprint than the manifest's {}", manifest.fingerprint);
         return Err(BuildError::corrupt(&index.uri, what));
     };
-    storages.resolve(output)?.make_directories(&context.temporary_directory())?;
-    let uri = context.attempt_file("trained");
-    let mut file = storages.resolve(&uri)?.create(&uri, CreateMode::New)?;
-    each_part(&index, &pieces, &mut |bytes| Ok(file.write_all(bytes)?))?;
-    let bytes = file.finish()?;
+    let build = to_json(&context)?;
+    let (uri, bytes) = write_trained_state(&context, &index, &pieces, storages).inspect_err(|_| {
+        // What matters to the user is why it could not be written.
+        let _left_behind = abandon(&build, storages);
+    })?;
     info!("took over {bytes} bytes of trained state from {first}");
 
     let (fingerprint, training_rows) = (manifest.fingerprint, manifest.training_rows);
     let clock = Clock::stop(began);
     let trained = TrainReceipt { uri, bytes, fingerprint, training_rows, queries: None, clock };
-    Ok(Extension { build: to_json(&context)?, trained: to_json(&Receipt::Train(trained))?, rows })
+    Ok(Extension { build, trained: to_json(&Receipt::Train(trained))?, rows })
+}
+
+fn write_trained_state(
+    context: &BuildContext,
+    index: &IndexFile,
+    pieces: &[Piece],
+    storages: &Storages,
+) -> Result<(String, u64)> {
+    let uri = context.attempt_file("trained");
+    let mut file = storages.resolve(&uri)?.create(&uri, CreateMode::New)?;
+    each_part(index, pieces, &mut |bytes| Ok(file.write_all(bytes)?))?;
+    let bytes = file.finish()?;
+    Ok((uri, bytes))
+}
+
+/// What the builds of all indexes left out. Every shard of one output states the bad rows of the whole.
+fn left_out(manifests: &[Manifest]) -> Result<LeftOut> {
+    let mut counted = HashSet::new();
+    let mut left_out = LeftOut::default();
+    for manifest in manifests {
+        if manifest.shard.is_none() || counted.insert(manifest.common_to_shards()?) {
+            left_out.bad_rows.merge(manifest.bad_rows.clone());
+        }
+        // Those that are in the index are counted again when it is merged.
+        if manifest.duplicate_rows_left_out > 0 {
+            let (rows, first_ids) = (manifest.duplicate_rows_left_out, manifest.duplicates.first_ids.clone());
+            left_out.duplicates.add(&DuplicateRows { rows, first_ids });
+        }
+    }
+    Ok(left_out)
 }
 
 /// The manifest above a shard states what the shard holds.
@@ -108,8 +149,9 @@ pub(crate) fn extensible_manifest(directory: &str, storages: &Storages) -> Resul
         return Ok(manifest);
     }
     let message = format!(
-        "{directory} holds {} shards, which are indexes of their own: name them, such as {directory}/shard_0",
-        manifest.shards.len()
+        "{directory} holds {} shards, which are indexes of their own: name them, such as {}",
+        manifest.shards.len(),
+        join(directory, &shard_directory(0))
     );
     Err(BuildError::invalid(message))
 }

@@ -1,6 +1,11 @@
 //! Published indexes that grow and that are merged, against stock Faiss with all rows in id order.
 
-use faiss_indexer_storage::{CreateMode, Storage, Storages};
+use std::sync::Arc;
+
+use faiss_indexer_storage::{
+    CreateMode, FileStatus, MemoryStorage, RandomRead, Result as StorageResult, SequentialWrite, Storage, StorageError,
+    Storages,
+};
 
 use crate::error::{ErrorKind, Result};
 use crate::extension::extensible_manifest;
@@ -11,7 +16,9 @@ use crate::index_file::{IndexFile, PackedReader};
 use crate::spec::{IdMap, Metric};
 use crate::stage::{RejectedRow, Stage, StageKind, StageRequest};
 use crate::test_builds::{OUTPUT, Rows, TestBuild};
-use crate::{ImportControl, import_index, inspect, publish, start_extension, verify};
+use crate::{
+    ImportControl, import_index, inspect, merge_tasks, plan_training, publish, start_build, start_extension, verify,
+};
 
 /// Families and where they keep ids.
 const FAMILIES: [(&str, &str); 24] = [
@@ -237,6 +244,95 @@ fn bad_and_repeated_rows_of_an_extension_follow_the_policies() {
         assert_eq!(description.rows, rows);
         assert_eq!(description.manifest.unwrap()["badRows"]["nullEmbedding"]["rows"], 1);
     }
+}
+
+/// A build of `shards` indexes that skips a bad row and leaves out one of two rows with the same id.
+fn build_with_left_out_rows(build: &TestBuild, shards: &str) {
+    let rows = Rows::new(300, 8);
+    let mut with_bad = rows.select((0..300).chain([5]));
+    with_bad.ids.push(2_000_000);
+    with_bad.vectors.extend([f32::NAN; 8]);
+    let pairs = [
+        ("dimension", "8"),
+        ("factoryString", "Flat"),
+        ("badRows", "skip"),
+        ("duplicateIds", "keepFirst"),
+        ("shards", shards),
+    ];
+    let pairs: Vec<_> = pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    let started = start_build(&pairs, OUTPUT, &build.storages).unwrap();
+    let sample = build.task(StageKind::Sample, &started, &[], 0, Some(&with_bad)).unwrap();
+    let planned = plan_training(&started, std::slice::from_ref(&sample)).unwrap().build;
+    let trained = build.task(StageKind::Train, &planned, std::slice::from_ref(&sample), 0, None).unwrap();
+    let encoded = build.task(StageKind::Encode, &planned, std::slice::from_ref(&trained), 0, Some(&with_bad)).unwrap();
+    let encoded = vec![trained, encoded];
+    let merge = |shard| build.task(StageKind::Merge, &planned, &encoded, shard, None).unwrap();
+    let merged: Vec<String> = (0..merge_tasks(&planned).unwrap()).map(merge).collect();
+    publish(&planned, &[vec![sample], encoded, merged].concat(), &build.storages).unwrap();
+}
+
+#[test]
+fn rows_that_earlier_builds_left_out_stay_counted_once() {
+    for shards in ["1", "3"] {
+        let build = TestBuild::new();
+        build_with_left_out_rows(&build, shards);
+        let of_shards = ["memory:/out/shard_0", "memory:/out/shard_1", "memory:/out/shard_2"];
+        let indexes = if shards == "1" { &[OUTPUT][..] } else { &of_shards };
+        let mut new = Rows::new(310, 8).select(300..310);
+        new.ids.push(2_000_001);
+        new.vectors.extend([f32::NAN; 8]);
+        extend(&build, indexes, Some(&new), &[("badRows", "skip"), ("report", "false")]).unwrap();
+        let manifest = extensible_manifest(EXTENDED, &build.storages).unwrap();
+        assert_eq!((manifest.rows, manifest.bad_rows.rows()), (310, 2), "{shards}");
+        assert_eq!((manifest.duplicate_rows_left_out, manifest.duplicates.rows), (1, 1), "{shards}");
+        assert_eq!(manifest.duplicates.first_ids, [Rows::new(300, 8).ids[5]]);
+
+        // The bad row of the first build is none of the new ones, which may not be bad.
+        let more = Rows::new(320, 8).select(310..320);
+        extend(&build, indexes, Some(&more), &[("badRows", "fail"), ("overwrite", "true")]).unwrap();
+        let manifest = extensible_manifest(EXTENDED, &build.storages).unwrap();
+        assert_eq!((manifest.rows, manifest.bad_rows.rows()), (310, 1), "{shards}");
+    }
+}
+
+#[test]
+fn an_extension_that_cannot_write_its_trained_state_leaves_nothing_behind() {
+    /// Refuses to create files.
+    #[derive(Debug)]
+    struct Full(MemoryStorage);
+
+    impl Storage for Full {
+        fn stat(&self, uri: &str) -> StorageResult<Option<FileStatus>> {
+            self.0.stat(uri)
+        }
+        fn list(&self, directory: &str) -> StorageResult<Vec<String>> {
+            self.0.list(directory)
+        }
+        fn open(&self, uri: &str) -> StorageResult<Box<dyn RandomRead>> {
+            self.0.open(uri)
+        }
+        fn create(&self, uri: &str, mode: CreateMode) -> StorageResult<Box<dyn SequentialWrite>> {
+            drop(self.0.create(uri, mode)?);
+            let message = "no space".to_owned();
+            Err(StorageError::Io { operation: "create", uri: uri.to_owned(), message })
+        }
+        fn make_directories(&self, uri: &str) -> StorageResult<()> {
+            self.0.make_directories(uri)
+        }
+        fn rename(&self, from: &str, to: &str) -> StorageResult<()> {
+            self.0.rename(from, to)
+        }
+        fn delete(&self, uri: &str) -> StorageResult<()> {
+            self.0.delete(uri)
+        }
+    }
+
+    let build = TestBuild::new();
+    build.run(&[("factoryString", "Flat")], &Rows::new(300, 8).partitions(1)).unwrap();
+    let storages = Storages::new().with_memory(Arc::new(Full(build.memory.clone())));
+    let error = start_extension(&[OUTPUT.to_owned()], EXTENDED, &[], &storages).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Storage);
+    assert!(build.memory.list(EXTENDED).unwrap().is_empty());
 }
 
 #[test]

@@ -26,6 +26,24 @@ pub(crate) enum FaissMetric {
     Linf,
 }
 
+impl FaissMetric {
+    const ALL: [Self; 4] = [Self::InnerProduct, Self::L2, Self::L1, Self::Linf];
+
+    /// `faiss::MetricType` in MetricType.h.
+    pub(crate) fn number(self) -> i32 {
+        match self {
+            Self::InnerProduct => 0,
+            Self::L2 => 1,
+            Self::L1 => 2,
+            Self::Linf => 3,
+        }
+    }
+
+    pub(crate) fn from_number(number: i32) -> Option<Self> {
+        Self::ALL.into_iter().find(|metric| metric.number() == number)
+    }
+}
+
 /// What a trained index stores per row and how its rows are grouped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[repr(C)]
@@ -205,16 +223,11 @@ impl FaissIndex {
         let factory =
             CString::new(factory_string).map_err(|_| BuildError::invalid("factoryString contains a NUL character"))?;
         let dimension = to_i32(dimension)?;
-        // faiss::MetricType in MetricType.h.
-        let metric = match metric {
-            FaissMetric::InnerProduct => 0,
-            FaissMetric::L2 => 1,
-            FaissMetric::L1 => 2,
-            FaissMetric::Linf => 3,
-        };
         let mut pointer = ptr::null_mut();
         // SAFETY: `factory` is NUL-terminated and outlives the call; the out pointers are valid for one write.
-        check(|message| unsafe { faiss_shim_create(dimension, factory.as_ptr(), metric, &mut pointer, message) })?;
+        check(|message| unsafe {
+            faiss_shim_create(dimension, factory.as_ptr(), metric.number(), &mut pointer, message)
+        })?;
         Ok(Self::own(pointer))
     }
 

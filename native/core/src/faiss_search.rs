@@ -95,13 +95,7 @@ impl SearchableIndex {
 
     /// The metric by its number in Faiss' MetricType.h, if it is one that we build.
     pub(crate) fn metric(&self) -> Option<FaissMetric> {
-        match self.shape.metric {
-            0 => Some(FaissMetric::InnerProduct),
-            1 => Some(FaissMetric::L2),
-            2 => Some(FaissMetric::L1),
-            3 => Some(FaissMetric::Linf),
-            _ => None,
-        }
+        FaissMetric::from_number(i32::try_from(self.shape.metric).ok()?)
     }
 
     pub(crate) fn dial(&self) -> Option<Dial> {

@@ -77,6 +77,12 @@ impl Family {
         }
         let subquantizers = (1..=LARGEST_CODE).rev().find(|m| dimension.is_multiple_of(*m) && dimension / m >= 4);
         match subquantizers.filter(|m| *m >= 8) {
+            Some(m) if dimension.saturating_mul(dimension) > fit::MOST_FLOATS => (
+                format!("IVF{nlist},PQ{m}"),
+                format!(
+                    "about 4 sqrt({rows}) lists, and {m} bytes a row; a rotation of {dimension} dimensions is too large"
+                ),
+            ),
             Some(m) => (
                 format!("OPQ{m},IVF{nlist},PQ{m}"),
                 format!("about 4 sqrt({rows}) lists, and {m} bytes a row for {dimension} dimensions"),

@@ -6,7 +6,7 @@ use faiss_indexer_storage::{Storages, join};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::build_context::{INDEX_NAME, MANIFEST_NAME};
+use crate::build_context::{INDEX_NAME, MANIFEST_NAME, shard_directory};
 use crate::error::{BuildError, ErrorKind, Result};
 use crate::index_file::{IndexFile, InvertedLists, Node, Role, all_sizes, metric_name};
 use crate::manifest::read_manifest;
@@ -202,7 +202,7 @@ fn locate(uri: &str, storages: &Storages) -> Result<(String, Option<String>)> {
         // Some stores know no directories.
         _ if storage.stat(&inside)?.is_some() => Ok((inside, Some(uri.to_owned()))),
         found => {
-            let shard = join(uri, "shard_0");
+            let shard = join(uri, &shard_directory(0));
             let message = if storage.stat(&join(&shard, INDEX_NAME))?.is_some() {
                 format!("{uri} holds shards; name one of them, such as {shard}")
             } else if found.is_some() {

@@ -55,6 +55,10 @@ mod merge;
 mod nearest;
 mod numbers;
 mod open_files;
+mod output_directory;
+mod publication;
+#[cfg(test)]
+mod publication_tests;
 mod publish;
 mod quantization;
 #[cfg(test)]
@@ -94,6 +98,7 @@ pub use extension::{Extension, start_extension};
 pub use fault::{Fault, raise};
 pub use import::{ImportControl, import_index};
 pub use inspect::{IndexDescription, ListsDescription, index_bytes, inspect, inspect_all, inspect_list_sizes};
+pub use publication::{finish_publication, interrupted_publication};
 pub use publish::publish;
 pub use resumption::{
     adopt_build, check_receipt, delete_unnamed_files, evaluates, merge_tasks, spec_defaults, temporary_directory,

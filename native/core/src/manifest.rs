@@ -9,7 +9,7 @@ use faiss_indexer_storage::Storages;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::build_context::BuildContext;
+use crate::build_context::{BuildContext, LeftOut};
 use crate::error::{BuildError, ErrorKind, Result};
 use crate::evaluation::{ListBalance, RecallPoint, Setting, rule_of_thumb};
 use crate::inspect::StoredShape;
@@ -155,6 +155,13 @@ impl Manifest {
         Ok(format!("{body}{}", last_lines(&sha256)))
     }
 
+    /// What all shards of one output state, and no shard of another.
+    pub(crate) fn common_to_shards(&self) -> Result<String> {
+        let duplicates = DuplicateRows::default();
+        let common = Self { rows: 0, duplicates, duplicate_rows_left_out: 0, index: None, shard: None, ..self.clone() };
+        common.to_file()
+    }
+
     /// The build that made the index, as far as its trained state depends on it.
     pub(crate) fn context(&self, build_id: &str, output: &str) -> BuildContext {
         BuildContext {
@@ -165,6 +172,7 @@ impl Manifest {
             sample_rate: 0.0,
             training_rows: Some(self.training_rows),
             good_rows: None,
+            left_out_before: LeftOut::default(),
         }
     }
 }

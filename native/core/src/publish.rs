@@ -2,25 +2,26 @@
 
 use std::collections::BTreeMap;
 
-use faiss_indexer_storage::{CreateMode, Storage, Storages, join};
-use log::{info, warn};
+use faiss_indexer_storage::{Storage, Storages, join};
+use log::info;
 use serde::Serialize;
 
-use crate::build_context::{
-    BuildContext, INDEX_NAME, MANIFEST_NAME, REPORT_NAME, SUCCESS_NAME, TEMPORARY_NAME, refuse_finished_output,
-};
+use crate::build_context::{BuildContext, INDEX_NAME, MANIFEST_NAME, REPORT_NAME, SUCCESS_NAME, shard_directory};
 use crate::build_report::report_page;
-use crate::error::{BuildError, ErrorKind, Result};
+use crate::error::{BuildError, Result};
 use crate::faiss_index::FAISS_VERSION;
 use crate::index_file::IndexFile;
 use crate::inspect::StoredShape;
 use crate::ledger::Ledger;
 use crate::manifest::{Manifest, Measured, PublishedIndex, PublishedShard, SCHEMA_VERSION, ShardOf, check_manifest};
-use crate::receipts::{Clock, DuplicateRows, MergeReceipt, Receipts, to_json};
+use crate::numbers::to_u64;
+use crate::output_directory::{refuse_taken_output, shard_directories};
+use crate::publication::{PlacedFile, Publication, gone, put};
+use crate::receipts::{Clock, MergeReceipt, Receipts, to_json};
 use crate::training_plan::total_ledger;
 
-/// What the directories of shards begin with.
-const SHARD_PREFIX: &str = "shard_";
+/// The directory, among a build's temporary files, of manifests and pages that wait for their place.
+const STAGED_NAME: &str = "published";
 
 /// The line that a launcher prints last.
 #[derive(Debug, Serialize)]
@@ -43,22 +44,41 @@ struct Summary<'a> {
 /// when there are shards), `manifest`, `rows`, `bytes`, `fingerprint`, `crc32c` (of every file, with commas between),
 /// `factoryString`, `metric`, `dimension`, `badRows`, `seconds.<stage>`, and `json`, a one-line summary.
 ///
+/// A call that failed may be repeated: it goes on where it stopped.
+///
 /// # Errors
-/// [`ErrorKind::AlreadyExists`] if another build published meanwhile; storage errors. Before an error is returned,
-/// `_SUCCESS` is either absent or describes the files beside it.
+/// [`crate::ErrorKind::AlreadyExists`] if another build published meanwhile; [`crate::ErrorKind::NotFound`] if one
+/// removed the files of this one; storage errors. Before an error is returned, `_SUCCESS` is either absent or describes
+/// the files beside it.
 pub fn publish(build: &str, receipts: &[String], storages: &Storages) -> Result<Vec<(String, String)>> {
     let context = BuildContext::from_json(build)?;
     let receipts = Receipts::parse(receipts)?;
     let merged = receipts.merged(context.spec.shards)?;
-    refuse_finished_output(&context.spec, &context.output, storages)?;
+    let output = &context.output;
+    if let Some(begun) = Publication::read(output, storages)?.filter(|begun| begun.build_id == context.build_id) {
+        begun.finish(output, storages)?;
+        return Ok(begun.answer);
+    }
+    refuse_taken_output(&context.spec, output, storages)?;
     let files = merged.iter().map(|merged| checked(merged, storages)).collect::<Result<Vec<_>>>()?;
     let manifest = manifest(&context, &receipts, &files)?;
     let page = match context.spec.report {
         true => Some(report_page(&context, &receipts, &manifest)?),
         false => None,
     };
-    put_in_place(&context, merged, &files, &manifest, page.as_deref(), storages)?;
+    let publication = publication(&context, merged, &files, &manifest, page.as_deref(), storages)?;
+    let publication = Publication { answer: answer(&context, merged, &manifest)?, ..publication };
+    // Builds into one output must not overlap. One that finds its files gone or another index in place gives up
+    // before it touches what is published.
+    refuse_taken_output(&context.spec, output, storages)?;
+    publication.decide(output, storages)?;
+    publication.finish(output, storages)?;
+    info!("published {}: {} rows", context.output, manifest.rows);
+    Ok(publication.answer)
+}
 
+/// Keys and values about what is published.
+fn answer(context: &BuildContext, merged: &[MergeReceipt], manifest: &Manifest) -> Result<Vec<(String, String)>> {
     let index = match merged {
         [_] => context.published(INDEX_NAME),
         _ => context.output.clone(),
@@ -75,7 +95,6 @@ pub fn publish(build: &str, receipts: &[String], storages: &Storages) -> Result<
         fingerprint: &manifest.fingerprint,
         index: &index,
     };
-    info!("published {index}: {} rows, {bytes} bytes", manifest.rows);
     let checksums: Vec<&str> = merged.iter().map(|merged| merged.crc32c.as_str()).collect();
     let mut pairs = vec![
         ("manifest".into(), context.published(MANIFEST_NAME)),
@@ -96,7 +115,8 @@ pub fn publish(build: &str, receipts: &[String], storages: &Storages) -> Result<
 
 /// The manifest of the output directory. That of a shard is the same, but for its own rows and file.
 fn manifest(context: &BuildContext, receipts: &Receipts, files: &[PublishedIndex]) -> Result<Manifest> {
-    let mut duplicates = DuplicateRows::default();
+    let before = &context.left_out_before;
+    let mut duplicates = before.duplicates.clone();
     receipts.merged.iter().for_each(|merged| duplicates.add(&merged.duplicates));
     let trained = receipts.trained()?;
     let nlist = files.iter().find_map(|file| file.shape.nlist);
@@ -108,9 +128,10 @@ fn manifest(context: &BuildContext, receipts: &Receipts, files: &[PublishedIndex
         spec: context.spec.clone(),
         rows: receipts.merged.iter().map(|merged| merged.rows).sum(),
         training_rows: trained.training_rows,
-        bad_rows: ledger_of(receipts),
+        bad_rows: total_ledger([&before.bad_rows, &ledger_of(receipts)]),
         duplicates,
-        duplicate_rows_left_out: receipts.merged.iter().map(|merged| merged.dropped_rows).sum(),
+        duplicate_rows_left_out: before.duplicates.rows
+            + receipts.merged.iter().map(|merged| merged.dropped_rows).sum::<u64>(),
         partitions: receipts.shards.len(),
         fingerprint: trained.fingerprint.clone(),
         index: match files {
@@ -151,91 +172,98 @@ fn ledger_of(receipts: &Receipts) -> Ledger {
     }
 }
 
-fn gone(uri: &str) -> BuildError {
-    BuildError::new(ErrorKind::NotFound, format!("{uri} is gone; has another build published here?"))
+/// Manifests and pages that wait among the temporary files.
+struct Staged<'a> {
+    context: &'a BuildContext,
+    storage: &'a dyn Storage,
+    files: Vec<PlacedFile>,
 }
 
-/// `_SUCCESS` goes first and comes back last, so it never stands beside a file that it does not describe. Builds into
-/// one output must not overlap; one that finds its files gone or another index in place gives up before it touches
-/// what is published.
-fn put_in_place(
+impl Staged<'_> {
+    /// Writes what will be `name` in the output.
+    fn write(&mut self, name: &str, content: &str) -> Result<()> {
+        let uri = join(&join(&self.context.temporary_directory(), STAGED_NAME), name);
+        put(self.storage, &uri, content)?;
+        let (bytes, crc32c) = (to_u64(content.len()), format!("{:08x}", crc32c::crc32c(content.as_bytes())));
+        self.add(&uri, name, bytes, &crc32c)
+    }
+
+    fn add(&mut self, uri: &str, to: &str, bytes: u64, crc32c: &str) -> Result<()> {
+        let Some(from) = uri.strip_prefix(&join(&self.context.output, "")) else {
+            return Err(BuildError::invalid(format!("{uri} is not of a build into {}", self.context.output)));
+        };
+        self.files.push(PlacedFile { from: from.to_owned(), to: to.to_owned(), bytes, crc32c: crc32c.to_owned() });
+        Ok(())
+    }
+}
+
+/// What is left to do when manifests and page are written.
+fn publication(
     context: &BuildContext,
     merged: &[MergeReceipt],
     files: &[PublishedIndex],
     manifest: &Manifest,
     page: Option<&str>,
     storages: &Storages,
-) -> Result<()> {
+) -> Result<Publication> {
     let storage = storages.resolve(&context.output)?;
-    let storage = storage.as_ref();
-    refuse_finished_output(&context.spec, &context.output, storages)?;
-    merged.iter().try_for_each(|merged| check_length(storage, &merged.uri, merged.bytes))?;
-    clear(context, storage, merged.len())?;
-
+    let mut staged = Staged { context, storage: storage.as_ref(), files: Vec::new() };
     let mut manifest = manifest.clone();
+    let mut completed = Vec::new();
     match (merged, files) {
-        ([merged], [_]) => place(&context.output, merged, None, storage)?,
+        ([merged], [_]) => staged.add(&merged.uri, INDEX_NAME, merged.bytes, &merged.crc32c)?,
         _ => {
             for (merged, file) in merged.iter().zip(files) {
-                manifest.shards.push(place_shard(context, merged, file, &manifest, storage)?);
+                let shard = stage_shard(&mut staged, merged, file, &manifest)?;
+                completed.push(shard.directory.clone());
+                manifest.shards.push(shard);
             }
         }
     }
-    put(storage, &context.published(MANIFEST_NAME), &manifest.to_file()?)?;
+    staged.write(MANIFEST_NAME, &manifest.to_file()?)?;
     if let Some(page) = page {
-        put(storage, &context.published(REPORT_NAME), page)?;
+        staged.write(REPORT_NAME, page)?;
     }
-    put(storage, &context.published(SUCCESS_NAME), "")?;
-
-    // The index is published; what is left behind costs space only.
-    if let Err(error) = storage.delete(&join(&context.output, TEMPORARY_NAME)) {
-        warn!("temporary files are left behind: {error}");
-    }
-    Ok(())
+    let placed = staged.files;
+    let removed = removed(&context.output, &placed, &completed, storages)?;
+    completed.push(String::new());
+    Ok(Publication { build_id: context.build_id.clone(), removed, placed, completed, answer: Vec::new() })
 }
 
-/// Removes what an earlier build published, but for a file that the next step replaces at once.
-fn clear(context: &BuildContext, storage: &dyn Storage, indexes: usize) -> Result<()> {
-    for name in [SUCCESS_NAME, MANIFEST_NAME, REPORT_NAME] {
-        storage.delete(&context.published(name))?;
-    }
-    if indexes > 1 {
-        storage.delete(&context.published(INDEX_NAME))?;
-    }
-    for child in storage.list(&context.output)? {
-        let name = child.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
-        let number = name.strip_prefix(SHARD_PREFIX).unwrap_or_default();
-        if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) {
-            storage.delete(&child)?;
-        }
-    }
-    Ok(())
+/// What of earlier builds no file takes the place of. Every `_SUCCESS` goes before anything else.
+fn removed(output: &str, placed: &[PlacedFile], completed: &[String], storages: &Storages) -> Result<Vec<String>> {
+    let shards = shard_directories(output, storages)?;
+    let is_kept = |name: &String| placed.iter().any(|file| file.to == *name);
+    let mut removed = vec![SUCCESS_NAME.to_owned()];
+    removed.extend(shards.iter().map(|shard| join(shard, SUCCESS_NAME)));
+    removed.extend([INDEX_NAME, REPORT_NAME].map(str::to_owned).into_iter().filter(|name| !is_kept(name)));
+    let of_shard = |shard: &String| if completed.contains(shard) { join(shard, REPORT_NAME) } else { shard.clone() };
+    removed.extend(shards.iter().map(of_shard));
+    Ok(removed)
 }
 
 /// A directory with an index, its manifest and its own `_SUCCESS`.
-fn place_shard(
-    context: &BuildContext,
+fn stage_shard(
+    staged: &mut Staged,
     merged: &MergeReceipt,
     file: &PublishedIndex,
     whole: &Manifest,
-    storage: &dyn Storage,
 ) -> Result<PublishedShard> {
-    let directory = format!("{SHARD_PREFIX}{}", merged.shard);
-    let output = context.published(&directory);
+    let directory = shard_directory(merged.shard);
     let manifest = Manifest {
         rows: merged.rows,
         duplicates: merged.duplicates.clone(),
         duplicate_rows_left_out: merged.dropped_rows,
         index: Some(file.clone()),
-        shard: Some(ShardOf { number: merged.shard, of: context.spec.shards }),
+        shard: Some(ShardOf { number: merged.shard, of: staged.context.spec.shards }),
         shards: Vec::new(),
         ..whole.clone()
     };
     let content = manifest.to_file()?;
-    let manifest_sha256 = check_manifest(&join(&output, MANIFEST_NAME), content.as_bytes())?.sha256;
-    storage.make_directories(&output)?;
-    place(&output, merged, Some(&content), storage)?;
-    put(storage, &join(&output, SUCCESS_NAME), "")?;
+    let name = join(&directory, MANIFEST_NAME);
+    let manifest_sha256 = check_manifest(&staged.context.published(&name), content.as_bytes())?.sha256;
+    staged.add(&merged.uri, &join(&directory, INDEX_NAME), merged.bytes, &merged.crc32c)?;
+    staged.write(&name, &content)?;
     Ok(PublishedShard {
         directory,
         rows: merged.rows,
@@ -243,30 +271,6 @@ fn place_shard(
         crc32c: merged.crc32c.clone(),
         manifest_sha256,
     })
-}
-
-fn place(directory: &str, merged: &MergeReceipt, manifest: Option<&str>, storage: &dyn Storage) -> Result<()> {
-    let index = join(directory, INDEX_NAME);
-    storage.rename(&merged.uri, &index)?;
-    if let Some(manifest) = manifest {
-        put(storage, &join(directory, MANIFEST_NAME), manifest)?;
-    }
-    check_length(storage, &index, merged.bytes)
-}
-
-fn check_length(storage: &dyn Storage, uri: &str, bytes: u64) -> Result<()> {
-    match storage.stat(uri)?.map(|status| status.length) {
-        Some(found) if found == bytes => Ok(()),
-        Some(found) => Err(BuildError::corrupt(uri, format!("it has {found} bytes instead of {bytes}"))),
-        None => Err(gone(uri)),
-    }
-}
-
-fn put(storage: &dyn Storage, uri: &str, content: &str) -> Result<()> {
-    let mut file = storage.create(uri, CreateMode::Overwrite)?;
-    file.write_all(content.as_bytes())?;
-    file.finish()?;
-    Ok(())
 }
 
 fn stage_seconds(receipts: &Receipts) -> BTreeMap<String, f64> {

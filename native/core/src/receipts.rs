@@ -141,7 +141,6 @@ impl DuplicateRows {
     }
 }
 
-/// When a task began and ended, in milliseconds since 1970.
 /// What was measured of the finished index.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

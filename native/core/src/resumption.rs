@@ -7,11 +7,12 @@ use serde_json::{Map, Value};
 
 use crate::build_context::{BuildContext, TEMPORARY_NAME};
 use crate::error::{BuildError, ErrorKind, Result};
+use crate::publication::PUBLICATION_NAME;
 use crate::receipts::to_json;
 use crate::spec::IndexSpec;
 
-/// Keys of a spec that change how an index is built and nothing in it.
-const KEYS_OF_THE_RUN: [&str; 4] = ["memoryLimit", "overwrite", "report", "threads"];
+/// Keys of a spec that change how an index is built, and neither the index nor what is measured of it.
+const KEYS_OF_THE_RUN: [&str; 3] = ["memoryLimit", "overwrite", "threads"];
 
 /// Every key of a spec that has a default, and the default, as text.
 ///
@@ -41,7 +42,9 @@ pub fn temporary_directory(build: &str) -> Result<String> {
 /// Storage errors.
 pub fn unfinished_builds(output: &str, storages: &Storages) -> Result<Vec<String>> {
     let parent = join(output.trim_end_matches('/'), TEMPORARY_NAME);
-    Ok(storages.resolve(&parent)?.list(&parent)?)
+    let mut builds = storages.resolve(&parent)?.list(&parent)?;
+    builds.retain(|uri| *uri != join(&parent, PUBLICATION_NAME));
+    Ok(builds)
 }
 
 /// How many tasks the merge stage has; the partition of a task is its number.
@@ -110,6 +113,7 @@ pub fn delete_unnamed_files(build: &str, receipts: &[String], storages: &Storage
     }
     let directory = context.temporary_directory();
     let storage = storages.resolve(&directory)?;
+    storage.delete_unfinished(&directory)?;
     for uri in storage.list(&directory)? {
         let is_file = storage.stat(&uri)?.is_some_and(|status| !status.is_directory);
         if is_file && !named.contains(&uri) {
@@ -185,6 +189,7 @@ mod tests {
             (("metric", "ip"), OUTPUT, "metric differs: the unfinished build has \"l2\", this one \"ip\""),
             (("seed", "5"), OUTPUT, "seed differs"),
             (("dimension", "9"), OUTPUT, "dimension differs"),
+            (("report", "true"), OUTPUT, "report differs: the unfinished build has false, this one true"),
             (("threads", "2"), "memory:/else", "output differs"),
         ] {
             let spec = [spec.clone(), pairs(&[changed])].concat();
@@ -217,6 +222,21 @@ mod tests {
         let gone = check_receipt(&build, &receipt, &test.storages).unwrap_err();
         assert_eq!(gone.kind(), ErrorKind::NotFound);
         assert!(cut.to_string().contains(&sample) && gone.to_string().contains(&sample), "{cut} {gone}");
+    }
+
+    #[test]
+    fn what_a_killed_task_had_begun_to_write_is_deleted() {
+        let directory = tempfile::tempdir().unwrap();
+        let output = directory.path().to_str().unwrap();
+        let storages = Storages::new();
+        let build = start_build(&pairs(&[("dimension", "8")]), output, &storages).unwrap();
+        let temporary = temporary_directory(&build).unwrap();
+        let index = join(&temporary, "index");
+        // A process that is killed drops nothing.
+        std::mem::forget(storages.resolve(&index).unwrap().create_sized(&index, 100_000, CreateMode::New).unwrap());
+        assert_eq!(std::fs::read_dir(&temporary).unwrap().count(), 1);
+        delete_unnamed_files(&build, &[], &storages).unwrap();
+        assert_eq!(std::fs::read_dir(&temporary).unwrap().count(), 0);
     }
 
     #[test]

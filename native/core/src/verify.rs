@@ -3,13 +3,13 @@
 use faiss_indexer_storage::{Storages, join};
 use serde::Serialize;
 
-use crate::build_context::{INDEX_NAME, MANIFEST_NAME, SUCCESS_NAME};
+use crate::build_context::{INDEX_NAME, MANIFEST_NAME, SUCCESS_NAME, is_shard_directory};
 use crate::error::{BuildError, ErrorKind, Result};
 use crate::index_file::{IndexFile, Role};
 use crate::inspect::StoredShape;
 use crate::manifest::{CheckedManifest, Manifest, PublishedIndex, PublishedShard, read_manifest};
 use crate::numbers::to_usize;
-use crate::spec::{DuplicateIds, Metric};
+use crate::spec::DuplicateIds;
 use crate::trained_state::recover;
 
 /// Bytes that are held at a time.
@@ -100,8 +100,7 @@ fn verify_shard(
     storages: &Storages,
     progress: &dyn Fn(u64),
 ) -> Result<Verified> {
-    let number = stated.directory.strip_prefix("shard_").filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
-    if number.is_none_or(str::is_empty) {
+    if !is_shard_directory(&stated.directory) {
         return Err(lie(manifest_uri, "directory", &stated.directory, "no name of a shard"));
     }
     let shard = join(directory, &stated.directory);
@@ -204,7 +203,7 @@ fn check_facts(index: &IndexFile, stated: &PublishedIndex, manifest: &Manifest) 
         ("the dimension", manifest.spec.dimension.to_string(), index.root.header.dimension.to_string()),
         (
             "Faiss' number of the metric",
-            metric_number(manifest.spec.metric).to_string(),
+            manifest.spec.metric.in_faiss().number().to_string(),
             index.root.header.metric.to_string(),
         ),
     ] {
@@ -222,15 +221,6 @@ fn check_facts(index: &IndexFile, stated: &PublishedIndex, manifest: &Manifest) 
             Err(lie(uri, "the number of rows in the lists", manifest.rows, lists.summary.rows))
         }
         _ => Ok(()),
-    }
-}
-
-fn metric_number(metric: Metric) -> i32 {
-    match metric {
-        Metric::Ip | Metric::Cosine => 0,
-        Metric::L2 => 1,
-        Metric::L1 => 2,
-        Metric::Linf => 3,
     }
 }
 

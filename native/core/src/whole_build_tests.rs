@@ -333,8 +333,8 @@ fn training_stops_soon_after_it_is_cancelled() {
         (training.join().unwrap(), cancelled.elapsed())
     });
     assert_eq!(error.kind(), ErrorKind::Cancelled);
-    // Left alone, training takes half a minute; 200 ms are promised, and the rest is for a busy machine.
-    assert!(waited < Duration::from_secs(10), "{waited:?}");
+    // Left alone, training takes half a minute; 200 ms are promised but for steps of two seconds.
+    assert!(waited < Duration::from_secs(2), "{waited:?}");
 }
 
 #[test]

@@ -36,8 +36,7 @@ impl Storage for HookStorage {
     fn list(&self, directory: &str) -> Result<Vec<String>> {
         // File systems spell the directory in their own way; the names in it are what counts.
         let listed = self.hook.list(directory)?;
-        let names = listed.iter().map(|child| last_name(child));
-        let finished = names.filter(|name| !(name.starts_with(PARTIAL_PREFIX) && name.ends_with(PARTIAL_SUFFIX)));
+        let finished = listed.iter().map(|child| last_name(child)).filter(|name| !is_partial(name));
         let mut children: Vec<String> = finished.map(|name| join(directory, name)).collect();
         children.sort();
         Ok(children)
@@ -89,6 +88,16 @@ impl Storage for HookStorage {
     fn delete(&self, uri: &str) -> Result<()> {
         self.hook.delete(uri).map(|_was_there| ())
     }
+
+    fn delete_unfinished(&self, directory: &str) -> Result<()> {
+        let listed = self.hook.list(directory)?;
+        let mut partial = listed.iter().map(|child| last_name(child)).filter(|name| is_partial(name));
+        partial.try_for_each(|name| self.delete(&join(directory, name)))
+    }
+}
+
+fn is_partial(name: &str) -> bool {
+    name.starts_with(PARTIAL_PREFIX) && name.ends_with(PARTIAL_SUFFIX)
 }
 
 struct HookReader {

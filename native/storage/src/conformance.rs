@@ -11,7 +11,7 @@ type Check = fn(&dyn Storage, &str);
 /// # Panics
 /// At the first promise that is not kept.
 pub fn run(storage: &dyn Storage, root: &str) {
-    let checks: [(&str, Check); 19] = [
+    let checks: [(&str, Check); 20] = [
         ("missing", missing_things_are_told_apart_from_failures),
         ("written", what_was_written_is_read_back),
         ("empty", an_empty_file_is_a_file),
@@ -30,6 +30,7 @@ pub fn run(storage: &dyn Storage, root: &str) {
         ("sized", a_sized_file_is_the_sum_of_its_parts_in_any_order),
         ("sized-taken", a_sized_file_keeps_to_the_rules_for_names),
         ("sized-dropped", a_dropped_sized_file_leaves_nothing),
+        ("unfinished", removing_unfinished_files_keeps_finished_ones),
         ("names", unusual_names_are_taken_literally),
     ];
     for (name, check) in checks {
@@ -272,6 +273,17 @@ fn a_dropped_sized_file_leaves_nothing(storage: &dyn Storage, root: &str) {
     drop(file);
     assert_eq!(storage.stat(&uri).unwrap(), None);
     assert_eq!(storage.list(root).unwrap(), Vec::<String>::new());
+}
+
+fn removing_unfinished_files_keeps_finished_ones(storage: &dyn Storage, root: &str) {
+    storage.delete_unfinished(root).unwrap();
+    for name in ["file", ".hidden", "a/inner"] {
+        write(storage, &join(root, name), CreateMode::Overwrite, name.as_bytes());
+    }
+    storage.delete_unfinished(root).unwrap();
+    for name in ["file", ".hidden", "a/inner"] {
+        assert_eq!(read(storage, &join(root, name)), name.as_bytes());
+    }
 }
 
 fn write(storage: &dyn Storage, uri: &str, mode: CreateMode, bytes: &[u8]) -> u64 {

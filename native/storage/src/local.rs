@@ -17,7 +17,7 @@ const WRITE_BUFFER_BYTES: usize = 256 * 1024;
 ///
 /// A file is written under a hidden name beside its own, synchronised, and renamed by
 /// [`SequentialWrite::finish`]; a process that is killed before leaves the hidden file, which `list` leaves out
-/// and which deleting the directory removes.
+/// and which [`Storage::delete_unfinished`] and deleting the directory remove.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LocalStorage;
 
@@ -36,23 +36,8 @@ impl Storage for LocalStorage {
     }
 
     fn list(&self, directory: &str) -> Result<Vec<String>> {
-        let failed = |error: &io::Error| StorageError::from_io("list", directory, error);
-        let entries = match fs::read_dir(path("list", directory)?) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(failed(&error)),
-        };
-        let mut children = Vec::new();
-        for entry in entries {
-            let name = entry.map_err(|error| failed(&error))?.file_name();
-            let Some(name) = name.to_str() else {
-                let message = format!("the name {} in it is not UTF-8", name.display());
-                return Err(StorageError::Io { operation: "list", uri: directory.to_owned(), message });
-            };
-            if !(name.starts_with(PARTIAL_PREFIX) && name.ends_with(PARTIAL_SUFFIX)) {
-                children.push(join(directory, name));
-            }
-        }
+        let finished = names(directory)?.into_iter().filter(|name| !is_partial(name));
+        let mut children: Vec<String> = finished.map(|name| join(directory, &name)).collect();
         children.sort();
         Ok(children)
     }
@@ -102,6 +87,38 @@ impl Storage for LocalStorage {
             _ => Ok(()),
         }
     }
+
+    fn delete_unfinished(&self, directory: &str) -> Result<()> {
+        names(directory)?
+            .iter()
+            .filter(|name| is_partial(name))
+            .try_for_each(|name| self.delete(&join(directory, name)))
+    }
+}
+
+/// All names in a directory; none when it is missing.
+fn names(directory: &str) -> Result<Vec<String>> {
+    let failed = |error: &io::Error| StorageError::from_io("list", directory, error);
+    let entries = match fs::read_dir(path("list", directory)?) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed(&error)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        match entry.map_err(|error| failed(&error))?.file_name().into_string() {
+            Ok(name) => names.push(name),
+            Err(name) => {
+                let message = format!("the name {} in it is not UTF-8", name.display());
+                return Err(StorageError::Io { operation: "list", uri: directory.to_owned(), message });
+            }
+        }
+    }
+    Ok(names)
+}
+
+fn is_partial(name: &str) -> bool {
+    name.starts_with(PARTIAL_PREFIX) && name.ends_with(PARTIAL_SUFFIX)
 }
 
 struct LocalReader {
@@ -297,6 +314,21 @@ mod tests {
         assert_eq!(LocalStorage.list(root).unwrap(), Vec::<String>::new());
         drop(writer);
         assert_eq!(fs::read_dir(root).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_a_killed_process_left_of_its_files_is_removed_and_finished_files_stay() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().to_str().unwrap();
+        LocalStorage.create(&join(root, "shard"), CreateMode::New).unwrap().finish().unwrap();
+        // A process that is killed drops nothing.
+        std::mem::forget(LocalStorage.create(&join(root, "shard-2"), CreateMode::New).unwrap());
+        std::mem::forget(LocalStorage.create_sized(&join(root, "index"), 100_000, CreateMode::New).unwrap());
+        assert_eq!(fs::read_dir(root).unwrap().count(), 3);
+        LocalStorage.delete_unfinished(root).unwrap();
+        let left: Vec<_> = fs::read_dir(root).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["shard"]);
+        LocalStorage.delete_unfinished(&join(root, "missing")).unwrap();
     }
 
     #[test]

@@ -42,6 +42,12 @@ pub trait Storage: Send + Sync + Debug {
 
     /// Removes a file, or a directory with all that is in it. What is not there needs no removing.
     fn delete(&self, uri: &str) -> Result<()>;
+
+    /// Removes what files in `directory` left there that were begun and never finished, because their process was
+    /// killed. Nothing may be writing into the directory. Where such files leave nothing, there is nothing to do.
+    fn delete_unfinished(&self, _directory: &str) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// An open file, readable at any offset.

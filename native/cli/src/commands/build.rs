@@ -4,7 +4,7 @@ use faiss_indexer_core::{BuildError, Result, build_info, check_build, check_rows
 use faiss_indexer_storage::Storages;
 use log::info;
 
-use super::{print_summary, threads};
+use super::{finish_interrupted, print_summary, threads};
 use crate::arguments::BuildFlags;
 use crate::console;
 use crate::interruption::Interruption;
@@ -16,17 +16,27 @@ pub(crate) fn run(flags: &BuildFlags) -> Result<()> {
     let progress = console::install(&flags.display);
     let storages = Storages::new();
     let mut spec = [flags.index.pairs(), flags.input.pairs(), flags.task.pairs()].concat();
-    check_build(&spec, &flags.output, &storages)?;
-    // Core has checked that it is a number.
+    let finished = finish_interrupted(&flags.output, &storages)?;
+    if finished.is_none() {
+        check_build(&spec, &flags.output, &storages)?;
+    }
+    // Core checks that it is a number.
     let asked_dimension = flags.index.dimension.as_ref().and_then(|dimension| dimension.trim().parse().ok());
 
     let interruption = Interruption::listen()?;
     let (input, partition_rows) = (&flags.input, flags.rows_of_a_step.partition_rows);
     let rows = Rows::open(&input.input, &input.columns, partition_rows, asked_dimension, &storages)?;
     spec.push(("dimension".to_owned(), rows.dimension().to_string()));
-    let origin = rows.origin_of_dimension();
-    info!("{} rows of dimension {}{origin}", rows.count(), rows.dimension());
-    check_rows(&spec, rows.count()).map_err(|error| BuildError::new(error.kind(), format!("{error}{origin}")))?;
+    let origin_of_dimension = rows.origin_of_dimension();
+    info!("{} rows of dimension {}{origin_of_dimension}", rows.count(), rows.dimension());
+    if let Some(finished) = finished {
+        if finished.is_of_build(&spec, &origin(flags, &rows)?, &flags.output) {
+            return finished.answer();
+        }
+        check_build(&spec, &flags.output, &storages)?;
+    }
+    check_rows(&spec, rows.count())
+        .map_err(|error| BuildError::new(error.kind(), format!("{error}{origin_of_dimension}")))?;
 
     interruption.check()?;
     let (build, journal) = begin(flags, &spec, &rows, &storages)?;

@@ -166,7 +166,7 @@ impl LoadedIndex {
             *spent.lock().unwrap_or_else(PoisonError::into_inner) += began.elapsed();
             for ((found, distances), ids) in neighbours.iter_mut().zip(distances.chunks(k)).zip(ids.chunks(k)) {
                 let pairs = distances.iter().copied().zip(ids.iter().copied());
-                *found = pairs.filter(|(_, id)| *id != NO_ROW).collect();
+                *found = pairs.take(rows_found(distances, ids)).collect();
             }
             Ok(())
         })?;
@@ -189,5 +189,38 @@ impl LoadedIndex {
     }
 }
 
-/// What Faiss puts where it found fewer rows than asked for.
+/// What Faiss puts where it found fewer rows than asked for. A row may have this id too.
 const NO_ROW: i64 = -1;
+
+/// How many rows there are before those that were not found, which come last. Faiss puts the id of none and a distance
+/// that no row has, except for packed codes: their distance is the largest of the table, the same for all of them.
+fn rows_found(distances: &[f32], ids: &[i64]) -> usize {
+    let Some(last) = distances.last() else { return 0 };
+    let alike = |(distance, id): &(&f32, &i64)| **id == NO_ROW && distance.to_bits() == last.to_bits();
+    let missing = distances.iter().zip(ids).rev().take_while(alike).count();
+    let is_beyond_rows = !last.is_finite() || last.abs() == f32::MAX;
+    if missing > 1 || is_beyond_rows { ids.len() - missing } else { ids.len() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_whose_id_is_that_of_no_row_is_found() {
+        const MAX: f32 = f32::MAX;
+        for (distances, ids, found) in [
+            (&[0.5, 1.0, 2.0][..], &[7, -1, 9][..], 3),
+            (&[0.5, 1.0, 2.0], &[7, 9, -1], 3),
+            (&[0.5, 1.0, MAX], &[7, -1, -1], 2),
+            (&[0.5, MAX, MAX], &[-1, -1, -1], 1),
+            (&[9.0, -MAX, -MAX], &[-1, -1, -1], 1),
+            (&[0.5, f32::INFINITY, f32::INFINITY], &[7, -1, -1], 1),
+            (&[0.5, 80.0, 80.0], &[-1, -1, -1], 1),
+            (&[MAX, MAX], &[-1, -1], 0),
+            (&[], &[], 0),
+        ] {
+            assert_eq!(rows_found(distances, ids), found, "{distances:?} {ids:?}");
+        }
+    }
+}

@@ -6,7 +6,7 @@ use super::grammar::{Base, Coarse, Factory, Graph, Transform};
 /// Each list costs Faiss 48 bytes before it holds a row.
 const MOST_LISTS: u64 = 1 << 26;
 /// Floats of one table of centroids or of one matrix: 1 GiB.
-const MOST_FLOATS: u64 = 1 << 28;
+pub(super) const MOST_FLOATS: u64 = 1 << 28;
 /// Faiss keeps a table of all pairs of codewords.
 const MOST_CODEWORDS: u64 = 1 << 14;
 /// Each sub-quantizer has 2^bits centroids.

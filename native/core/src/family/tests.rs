@@ -274,7 +274,7 @@ fn no_string_near_the_grammar_makes_the_parser_fail_otherwise_than_with_an_error
 #[test]
 fn the_chosen_string_can_be_built_for_every_size_and_metric() {
     for (_, metric) in METRICS {
-        for dimension in [1, 2, 31, 96, 97, 100, 128, 192, 768, 1536] {
+        for dimension in [1, 2, 31, 96, 97, 100, 128, 192, 768, 1536, 16_384, 16_448, 32_771, 65_536, 1 << 20] {
             for rows in [1, 9_999, 10_000, 50_000, 1_000_000, 10_000_000_000] {
                 let (factory, _) = Family::choose(rows, dimension, metric);
                 let family = Family::parse(&factory, dimension, metric, IdMap::Auto).unwrap();

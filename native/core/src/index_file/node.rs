@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use serde::Serialize;
 
+use crate::faiss_index::FaissMetric;
 use crate::index_file::cursor::{FourCc, Vector};
 use crate::index_file::inverted_lists::InvertedLists;
 use crate::index_file::packed_codes::PackedLayout;
@@ -127,11 +128,17 @@ impl Node {
 
 /// The names of Faiss' metrics, as a spec has them where it can.
 pub(crate) fn metric_name(metric: i32) -> String {
+    if let Some(metric) = FaissMetric::from_number(metric) {
+        let name = match metric {
+            FaissMetric::InnerProduct => "ip",
+            FaissMetric::L2 => "l2",
+            FaissMetric::L1 => "l1",
+            FaissMetric::Linf => "linf",
+        };
+        return name.to_owned();
+    }
+    // Those that we do not build.
     let name = match metric {
-        0 => "ip",
-        1 => "l2",
-        2 => "l1",
-        3 => "linf",
         4 => "lp",
         20 => "canberra",
         21 => "brayCurtis",

@@ -1,0 +1,123 @@
+//! The directory that a build publishes into: what it may hold before.
+
+use std::path::PathBuf;
+
+use faiss_indexer_storage::{Storages, join};
+use log::warn;
+
+use crate::build_context::{INDEX_NAME, MANIFEST_NAME, REPORT_NAME, SUCCESS_NAME, is_shard_directory};
+use crate::error::{BuildError, ErrorKind, Result};
+use crate::publication::finish_publication;
+use crate::spec::IndexSpec;
+
+/// Finishes what another process began to publish into `output`, and refuses an output that cannot be published into.
+pub(crate) fn prepare_output(spec: &IndexSpec, output: &str, storages: &Storages) -> Result<()> {
+    match finish_publication(output, storages) {
+        // What is to be replaced need not be whole.
+        Err(error) if spec.overwrite && matches!(error.kind(), ErrorKind::NotFound | ErrorKind::CorruptFile) => {
+            warn!("{error}");
+        }
+        finished => drop(finished?),
+    }
+    refuse_taken_output(spec, output, storages)
+}
+
+/// Refuses to replace a finished index unasked, and to remove anything else at all.
+pub(crate) fn refuse_taken_output(spec: &IndexSpec, output: &str, storages: &Storages) -> Result<()> {
+    let success = join(output, SUCCESS_NAME);
+    if !spec.overwrite && storages.resolve(&success)?.stat(&success)?.is_some() {
+        return Err(finished(output));
+    }
+    for name in shard_directories(output, storages)? {
+        refuse_taken_shard(spec, &join(output, &name), storages)?;
+    }
+    Ok(())
+}
+
+/// Publishing removes directories that have the names of shards, so each must be one.
+fn refuse_taken_shard(spec: &IndexSpec, directory: &str, storages: &Storages) -> Result<()> {
+    let storage = storages.resolve(directory)?;
+    let (mut foreign, mut is_finished) = (None, false);
+    for child in storage.list(directory)? {
+        let name = last_name(&child);
+        is_finished |= name == SUCCESS_NAME;
+        let of_a_shard = [INDEX_NAME, MANIFEST_NAME, REPORT_NAME, SUCCESS_NAME].contains(&name);
+        if !of_a_shard || storage.stat(&child)?.is_some_and(|status| status.is_directory) {
+            foreign = foreign.or(Some(name.to_owned()));
+        }
+    }
+    let is_directory = storage.stat(directory)?.is_none_or(|status| status.is_directory);
+    let what = match foreign {
+        Some(name) => format!("holds {name}, which is no part of an index"),
+        None if !is_directory => "is a file".to_owned(),
+        None if !spec.overwrite && is_finished => return Err(finished(directory)),
+        None => return Ok(()),
+    };
+    let message = format!(
+        "{directory} {what}, and has the name of a shard, which publishing above it would remove; choose another output"
+    );
+    Err(BuildError::new(ErrorKind::AlreadyExists, message))
+}
+
+fn finished(directory: &str) -> BuildError {
+    let message = format!("{directory} holds a finished index ({SUCCESS_NAME}); overwrite=true replaces it");
+    BuildError::new(ErrorKind::AlreadyExists, message)
+}
+
+/// Names in `output` that shards have.
+pub(crate) fn shard_directories(output: &str, storages: &Storages) -> Result<Vec<String>> {
+    let children = storages.resolve(output)?.list(output)?;
+    let names = children.iter().map(|child| last_name(child).to_owned());
+    Ok(names.filter(|name| is_shard_directory(name)).collect())
+}
+
+/// Refuses a build that reads what it removes when it publishes.
+pub(crate) fn refuse_index_in_shards(index: &str, output: &str, storages: &Storages) -> Result<()> {
+    let (inside, outside) = (real_path(index, storages), real_path(output, storages));
+    let below = inside.strip_prefix(outside).ok().and_then(|below| below.components().next());
+    if !below.is_some_and(|name| name.as_os_str().to_str().is_some_and(is_shard_directory)) {
+        return Ok(());
+    }
+    let message = format!("{index} lies in {output}, whose shards are removed when it is published; choose another");
+    Err(BuildError::invalid(message))
+}
+
+/// Of a directory of this machine, however it is spelled; any other as it is spelled.
+fn real_path(uri: &str, storages: &Storages) -> PathBuf {
+    let local = storages.local_path(uri).and_then(|path| path.canonicalize().ok());
+    local.unwrap_or_else(|| PathBuf::from(uri))
+}
+
+fn last_name(uri: &str) -> &str {
+    uri.trim_end_matches('/').rsplit('/').next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lies_in_a_shard_of_the_output_is_refused_however_it_is_spelled() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().to_str().unwrap();
+        for name in ["out/shard_0", "out/shard_x", "out/part", "beside/shard_0"] {
+            std::fs::create_dir_all(directory.path().join(name)).unwrap();
+        }
+        let storages = Storages::new();
+        for (index, output, refused) in [
+            ("/out/shard_0", "/out", true),
+            ("/out/shard_0/", "/out/", true),
+            ("/out/../out/shard_0", "/out/part/..", true),
+            ("/out", "/out", false),
+            ("/out/shard_x", "/out", false),
+            ("/out/part", "/out", false),
+            ("/beside/shard_0", "/out", false),
+            ("/out/shard_0", "/missing", false),
+        ] {
+            let found = refuse_index_in_shards(&format!("{root}{index}"), &format!("file://{root}{output}"), &storages);
+            assert_eq!(found.is_err(), refused, "{index} {output}");
+        }
+        let far = |index: &str| refuse_index_in_shards(index, "hdfs://n/out", &storages).is_err();
+        assert!(far("hdfs://n/out/shard_12") && !far("hdfs://n/out/part") && !far("hdfs://n/other/shard_12"));
+    }
+}
