@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::{BuildError, ErrorKind, Result};
 
-/// Shared by a stage and whoever may cancel it. Work checks it at least every 200 ms, but for three steps that cannot
-/// be interrupted: sorting a full run, one singular value decomposition of OPQ, and ordering the centroids of one
-/// sub-quantizer, about two seconds at most.
+/// Shared by a stage and whoever may cancel it. Work checks it at least every 200 ms, but for steps that cannot be
+/// interrupted: sorting a full run, one singular value decomposition of OPQ, and ordering the centroids of one
+/// sub-quantizer, about two seconds at most; and, for minutes, training of ITQ and training and encoding of LSQ and PLSQ
+/// inside Faiss.
 #[derive(Debug, Clone, Default)]
 pub struct Cancellation(Arc<AtomicBool>);
 
