@@ -51,6 +51,8 @@ mod memory_estimate;
 mod merge;
 mod nearest;
 mod numbers;
+#[doc(hidden)]
+pub mod process_memory;
 mod publish;
 mod quantization;
 #[cfg(test)]

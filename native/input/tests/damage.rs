@@ -3,12 +3,15 @@
 
 #![allow(clippy::as_conversions, clippy::panic, clippy::unwrap_used, reason = "tests report by panicking")]
 
+mod process_memory;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use faiss_indexer_input::{Input, InputOptions, Result};
 use faiss_indexer_storage::{CreateMode, MemoryStorage, Storage, Storages};
+use process_memory::memory_bytes;
 
 /// Files of every format, small enough to be cut at every byte.
 const FILES: [&str; 10] = [
@@ -67,12 +70,6 @@ impl Random {
     }
 }
 
-fn peak_bytes(name: &str) -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with(name)).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() << 10
-}
-
 #[test]
 fn a_file_cut_anywhere_is_refused() {
     for name in FILES {
@@ -111,7 +108,7 @@ fn a_file_with_changed_bytes_is_read_or_refused_in_bounded_time_and_memory() {
 }
 
 fn assert_bounded() {
-    let (address_space, resident) = (peak_bytes("VmPeak:"), peak_bytes("VmHWM:"));
+    let (address_space, resident) = (memory_bytes("VmPeak"), memory_bytes("VmHWM"));
     assert!(address_space <= ADDRESS_SPACE_BYTES, "{address_space} bytes of address space");
     assert!(resident <= RESIDENT_BYTES, "{resident} bytes resident");
 }
