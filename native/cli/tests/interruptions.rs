@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use scenario::{Random, Scenario, run, signal, succeed, texts};
 
-const PUBLISHED: [&str; 3] = ["_SUCCESS", "faiss.index", "faiss.manifest.json"];
+const PUBLISHED: [&str; 4] = ["_SUCCESS", "faiss.index", "faiss.manifest.json", "report.html"];
 
 /// A build of a few seconds in many steps.
 const FLAGS: [&str; 6] = ["--factory-string", "IVF256,PQ8np", "--partition-rows", "20000", "--memory-limit", "16MiB"];
