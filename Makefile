@@ -17,8 +17,8 @@ completions := dist/completions
 
 shell_scripts = $$(grep -rlI --exclude-dir=build -E '^\#!(/bin/bash|/usr/bin/env bash)' \
 	.ci benchmarks examples jvm native scripts tests 2>/dev/null)
-python_scripts = $$(grep -rlI --exclude-dir=build -E '^\#!/usr/bin/env python3' \
-	benchmarks examples native scripts tests 2>/dev/null)
+python_scripts = $$({ grep -rlI --exclude-dir=build -E '^\#!/usr/bin/env python3' benchmarks examples native scripts tests; \
+	find examples native scripts tests -name '*.py' -not -path '*/build/*'; } | sort -u)
 
 .PHONY: help
 help: ## list the targets
@@ -79,13 +79,13 @@ cli: notices ## build the command line program and the completions of its flags 
 	@$(with_tools) mkdir -p $(dir $(program)) $(completions); \
 		strip -o $(program).unfinished "$$CARGO_TARGET_DIR/release/faiss-indexer"; \
 		mv $(program).unfinished $(program)
-	@cp jvm/core/build/notices/META-INF/THIRD-PARTY-NOTICES.txt dist/
+	@cp jvm/core/build/notices/META-INF/* dist/
 	@$(program) completions bash --output $(completions)/faiss-indexer.bash
 	@$(program) completions zsh --output $(completions)/_faiss-indexer
 	@$(program) completions fish --output $(completions)/faiss-indexer.fish
 
 .PHONY: notices
-notices: set-up ## collect the licences of everything that is linked into the jar
+notices: set-up ## collect the licences of everything that is linked into the native library or the program
 	@$(with_tools) "$$FAISS_INDEXER_PYTHON_CURRENT" scripts/third-party-notices --write jvm/core/build/notices/META-INF
 
 .PHONY: update-notices
@@ -117,7 +117,7 @@ test-cli: set-up-for-tests cli ## test the program as it is shipped: whole build
 	@$(with_tools) FAISS_INDEXER_PROGRAM="$(CURDIR)/$(program)" cargo test $(cargo_flags) -p faiss-indexer-cli
 
 .PHONY: test-benchmarks
-test-benchmarks: set-up-for-tests ## run the benchmarks of the core at a small scale
+test-benchmarks: set-up-for-tests cli ## run the benchmarks at a small scale
 	@benchmarks/run --small
 
 .PHONY: test-jvm

@@ -9,36 +9,37 @@ IDMap2, which is around the index. Prints a line per case that differs, then "N 
 differs.
 
 Neighbours agree when a row that both indexes find is at the same distance in both, and a row that only one finds is
-as far as the last one of the other: then the order differs among rows at the same distance at most. How much
-distances may differ is in TOLERANCES.
+as far as the last one of the other: then the order differs among rows at the same distance at most. Where one index
+finds fewer, as many of the other are compared, and the rest differs. How much distances may differ is in TOLERANCES.
 """
 
 import contextlib
 import json
 import re
-import sys
 from pathlib import Path
 
 import faiss
 import numpy
+from cases import judge_all
 
 NEIGHBOURS = 10
 
-# By how much of the largest distance of a query two distances may differ; the first pattern that is found counts.
+# By how much of the largest distance of a query two distances may differ, and by how much whatever the distances; the
+# first pattern that is found counts.
 TOLERANCES = (
     # Numbers of 8 bits, and of 11: a component between two of them is rounded up by one version of Faiss and down by
     # another.
-    ("SQbf16", 2e-3),
-    ("SQfp16", 4e-4),
+    ("SQbf16", 2e-3, 0.0),
+    ("SQfp16", 4e-4, 0.0),
     # A component of a rotated row is known to single precision. Between two values of the quantizer it falls to the
     # other side.
-    ("(PCA|RR|ITQ|OPQ).*SQ[468]", 1e-2),
+    ("(PCA|RR|ITQ|OPQ).*SQ[468]", 1e-2, 0.0),
     # The factors of a row are sums whose order depends on the version.
-    ("RaBitQ", 3e-4),
+    ("RaBitQ", 3e-4, 0.0),
     # A component that equals the threshold of its bit, as the median of the training rows does: one bit of sixteen.
-    ("SH-1e5m", 1.0),
+    ("SH-1e5m", 0.0, 1.0),
     # Single precision, summed up in another order by another kernel.
-    ("", 2e-6),
+    ("", 2e-6, 0.0),
 )
 # Shares of all neighbours that may be others; the first pattern that is found counts.
 MOST_OTHERS = (
@@ -61,8 +62,8 @@ def searched_first(index: faiss.Index) -> faiss.Index:
     return searched_first(index.base_index) if isinstance(index, faiss.IndexRefine) else index
 
 
-def first_match(patterns: tuple[tuple[str, float], ...], name: str) -> float:
-    return next(value for pattern, value in patterns if re.search(pattern, name))
+def first_match(patterns: tuple[tuple, ...], name: str) -> list[float]:
+    return next(values for pattern, *values in patterns if re.search(pattern, name))
 
 
 def stock_index(case: Path, id_map: str) -> faiss.Index:
@@ -89,13 +90,15 @@ def search(index: faiss.Index, queries: numpy.ndarray) -> tuple[numpy.ndarray, n
     return index.search(queries, NEIGHBOURS)
 
 
-def others(ours: dict[int, float], theirs: dict[int, float], tolerance: float) -> int:
+def others(ours: dict[int, float], theirs: dict[int, float], share: float, absolute: float) -> int:
     """How many of `ours` are not among `theirs`, or at another distance."""
-    if not theirs or len(ours) != len(theirs):
-        return abs(len(ours) - len(theirs))
-    tolerance *= max(map(abs, theirs.values()))
-    last = list(theirs.values())[-1]
-    return sum(abs(distance - theirs.get(row, last)) > tolerance for row, distance in ours.items())
+    common, found_by_one = min(len(ours), len(theirs)), abs(len(ours) - len(theirs))
+    if common == 0:
+        return found_by_one
+    tolerance = share * max(map(abs, theirs.values())) + absolute
+    last = list(theirs.values())[common - 1]
+    compared = list(ours.items())[:common]
+    return found_by_one + sum(abs(distance - theirs.get(row, last)) > tolerance for row, distance in compared)
 
 
 def difference(case: Path) -> str | None:
@@ -112,19 +115,12 @@ def difference(case: Path) -> str | None:
         our_distances, our_ids, stock_distances, stock_ids = found
         pairs = ((our_ids, our_distances), (stock_ids, stock_distances))
         first, second = ({row: float(at) for row, at in zip(*pair, strict=True) if row != -1} for pair in pairs)
-        count += max(others(first, second, tolerance), others(second, first, tolerance))
-    if count > first_match(MOST_OTHERS, name) * len(queries) * NEIGHBOURS:
+        count += max(others(first, second, *tolerance), others(second, first, *tolerance))
+    (most_others,) = first_match(MOST_OTHERS, name)
+    if count > most_others * len(queries) * NEIGHBOURS:
         return f"{name}: {count} of {len(queries) * NEIGHBOURS} neighbours differ"
     return None
 
 
-def main() -> None:
-    cases = sorted(path.parent for path in Path(sys.argv[1]).glob("*/case.json"))
-    found = [line for line in map(difference, cases) if line]
-    print(*found, sep="\n", end="\n" if found else "")
-    print(len(cases) - len(found), "cases agree")
-    sys.exit(1 if found or not cases else 0)
-
-
 if __name__ == "__main__":
-    main()
+    judge_all(difference, "cases agree")

@@ -9,11 +9,11 @@ indexes answer". Exits with 1 when one does not.
 
 import contextlib
 import json
-import sys
 from pathlib import Path
 
 import faiss
 import numpy
+from cases import judge_all
 
 
 def failure(case: Path) -> str | None:
@@ -35,13 +35,5 @@ def failure(case: Path) -> str | None:
     return None
 
 
-def main() -> None:
-    cases = sorted(path.parent for path in Path(sys.argv[1]).glob("*/case.json"))
-    found = [line for line in map(failure, cases) if line]
-    print(*found, sep="\n", end="\n" if found else "")
-    print(len(cases) - len(found), "indexes answer")
-    sys.exit(1 if found or not cases else 0)
-
-
 if __name__ == "__main__":
-    main()
+    judge_all(failure, "indexes answer")

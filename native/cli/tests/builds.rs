@@ -57,7 +57,7 @@ fn the_index_is_the_one_that_core_builds_in_one_partition() {
     ] {
         let flags = [flags, &["--overwrite"]].concat();
         assert!(scenario.built("out", &flags) == built_by_core(&scenario, spec), "{flags:?}");
-        assert_eq!(scenario.names("out"), ["_SUCCESS", "faiss.index", "faiss.manifest.json"]);
+        assert_eq!(scenario.names("out"), ["_SUCCESS", "faiss.index", "faiss.manifest.json", "report.html"]);
     }
 }
 
@@ -103,7 +103,7 @@ fn resume_without_an_unfinished_build_says_so_and_begins_one() {
     let scenario = Scenario::new(2_000, 16);
     let (_, stderr) = succeed(&mut scenario.build("out", &["--resume", "--factory-string", "Flat"]));
     assert!(stderr.contains("out holds no unfinished build"), "{stderr}");
-    assert_eq!(scenario.names("out"), ["_SUCCESS", "faiss.index", "faiss.manifest.json"]);
+    assert_eq!(scenario.names("out"), ["_SUCCESS", "faiss.index", "faiss.manifest.json", "report.html"]);
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn resume_refuses_another_spec_or_input_and_repeats_steps_whose_files_are_lost()
     let (_, stderr) = succeed(&mut scenario.build("out", &resume));
     assert!(stderr.contains("going on after") && stderr.contains("encode-00000 has to be done again"), "{stderr}");
     assert!(scenario.index("out") == undisturbed);
-    assert_eq!(scenario.names("out"), ["_SUCCESS", "faiss.index", "faiss.manifest.json"]);
+    assert_eq!(scenario.names("out"), ["_SUCCESS", "faiss.index", "faiss.manifest.json", "report.html"]);
 }
 
 #[test]

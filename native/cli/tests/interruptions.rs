@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use scenario::{Random, Scenario, run, signal, succeed, texts};
 
-const PUBLISHED: [&str; 3] = ["_SUCCESS", "faiss.index", "faiss.manifest.json"];
+const PUBLISHED: [&str; 4] = ["_SUCCESS", "faiss.index", "faiss.manifest.json", "report.html"];
 
 /// Whether a build is done, and nothing is left that tells the next command which build it was.
 fn is_published(scenario: &Scenario, output: &str) -> bool {

@@ -14,7 +14,9 @@ use faiss_indexer_core::{
 use faiss_indexer_storage::Storages;
 use scenario::{Scenario, answer, run, signal, succeed, texts};
 
-const PUBLISHED: [&str; 3] = ["_SUCCESS", "faiss.index", "faiss.manifest.json"];
+const PUBLISHED: [&str; 4] = ["_SUCCESS", "faiss.index", "faiss.manifest.json", "report.html"];
+/// What verify looks at, and all that a shard has.
+const VERIFIED: [&str; 3] = ["_SUCCESS", "faiss.index", "faiss.manifest.json"];
 const ROWS: usize = 20_000;
 const OLD_ROWS: usize = 15_000;
 
@@ -214,7 +216,7 @@ fn verify_finds_a_flipped_byte_anywhere_and_a_missing_file() {
         }
         fs::write(&path, &whole).unwrap();
     }
-    for name in PUBLISHED {
+    for name in VERIFIED {
         copy(&scenario, "old", "copy");
         fs::remove_file(scenario.path("copy").join(name)).unwrap();
         let (code, _, stderr) = run(&mut scenario.command(&["verify", "copy"]));
@@ -228,9 +230,12 @@ fn verify_finds_a_flipped_byte_anywhere_and_a_missing_file() {
 fn shards_are_directories_that_verify_and_inspect_understand() {
     let scenario = Scenario::new(3_000, 16);
     succeed(&mut scenario.build("out", &["--factory-string", "HNSW8", "--shards", "3"]));
-    assert_eq!(scenario.names("out"), ["_SUCCESS", "faiss.manifest.json", "shard_0", "shard_1", "shard_2"]);
+    assert_eq!(
+        scenario.names("out"),
+        ["_SUCCESS", "faiss.manifest.json", "report.html", "shard_0", "shard_1", "shard_2"]
+    );
     for shard in 0..3 {
-        assert_eq!(scenario.names(&format!("out/shard_{shard}")), PUBLISHED);
+        assert_eq!(scenario.names(&format!("out/shard_{shard}")), VERIFIED);
     }
     let verified = answer(&mut scenario.command(&["verify", "--json", "out"]));
     assert_eq!((&verified["rows"], verified["shards"].as_array().unwrap().len()), (&3_000.into(), 3));

@@ -1,4 +1,4 @@
-//! Peak memory of encoding one large partition: `cargo bench -p faiss-indexer-core --bench encode_memory`.
+//! Peak memory of encoding one large partition: `cargo bench -p faiss-indexer-core --bench encode_memory [-- rows]`.
 //!
 //! Prints the peak of the whole process while it encodes, the bound that the project promises for it, and the rate.
 //! Exits with 1 when the bound is exceeded.
@@ -8,15 +8,16 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
+use faiss_indexer_core::process_memory::{memory_bytes, restart_peak};
 use faiss_indexer_core::{Stage, StageKind, StageRequest, plan_training, start_build};
 use faiss_indexer_storage::Storages;
 
 const DIMENSION: usize = 192;
-const ROWS: usize = 2_000_000;
 const BATCH_ROWS: usize = 341;
 const BOUND_MIB: f64 = 700.0;
 
 fn main() -> ExitCode {
+    let rows = std::env::args().find_map(|argument| argument.parse().ok()).unwrap_or(2_000_000);
     let directory = tempfile::tempdir().unwrap();
     let storages = Storages::new();
     let mut within = true;
@@ -37,18 +38,18 @@ fn main() -> ExitCode {
         let trained = open(StageKind::Train, &planned, &samples).finish().unwrap();
 
         let encode = open(StageKind::Encode, &planned, &[trained]);
-        let before = resident_mib("VmRSS");
-        reset_peak();
+        let before = mebibytes("VmRSS");
+        restart_peak().unwrap();
         let began = Instant::now();
-        append(&encode, ROWS);
+        append(&encode, rows);
         encode.finish().unwrap();
-        let (seconds, peak) = (began.elapsed().as_secs_f64(), resident_mib("VmHWM"));
+        let (seconds, peak) = (began.elapsed().as_secs_f64(), mebibytes("VmHWM"));
         within &= peak < BOUND_MIB;
         println!(
-            "{factory}: {ROWS} rows x {DIMENSION}: peak {peak:.0} MiB, {:.0} MiB above the trained state \
+            "{factory}: {rows} rows x {DIMENSION}: peak {peak:.0} MiB, {:.0} MiB above the trained state \
              (bound {BOUND_MIB:.0} MiB), {:.0} rows/s",
             peak - before,
-            ROWS as f64 / seconds
+            rows as f64 / seconds
         );
     }
     if within { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -68,13 +69,6 @@ fn append(stage: &Stage, rows: usize) {
     }
 }
 
-fn resident_mib(field: &str) -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with(field)).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
-}
-
-/// Makes VmHWM start again from the memory in use (proc(5), clear_refs).
-fn reset_peak() {
-    std::fs::write("/proc/self/clear_refs", "5").unwrap();
+fn mebibytes(field: &str) -> f64 {
+    memory_bytes(field).unwrap() as f64 / 1_048_576.0
 }

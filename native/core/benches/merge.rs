@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
+use faiss_indexer_core::process_memory::{memory_bytes, restart_peak};
 use faiss_indexer_core::{Stage, StageKind, StageRequest, plan_training, start_build};
 use faiss_indexer_storage::Storages;
 use serde_json::{Value, json};
@@ -80,12 +81,12 @@ fn measure(rows: u64, runs: u64) -> Measured {
     let mut best = Measured { merge: f64::MAX, processor: f64::MAX, cat: f64::MAX, bytes: 0, peak: 0.0 };
     for _ in 0..if rows < 50_000_000 { 3 } else { 2 } {
         let merge = open(StageKind::Merge, &build, &receipts, threads);
-        reset_peak();
+        restart_peak().unwrap();
         let (began, used) = (Instant::now(), processor_seconds());
         let receipt: Value = serde_json::from_str(&merge.finish().unwrap()).unwrap();
         best.merge = best.merge.min(began.elapsed().as_secs_f64());
         best.processor = best.processor.min(processor_seconds() - used);
-        best.peak = best.peak.max(resident_mib("VmHWM"));
+        best.peak = best.peak.max(memory_bytes("VmHWM").unwrap() as f64 / 1_048_576.0);
         best.bytes = receipt["bytes"].as_u64().unwrap();
         assert_eq!(receipt["rows"], rows);
         std::fs::remove_file(receipt["uri"].as_str().unwrap()).unwrap();
@@ -214,15 +215,4 @@ fn processor_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
     (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0
-}
-
-fn resident_mib(field: &str) -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with(field)).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
-}
-
-/// Makes VmHWM start again from the memory in use (proc(5), clear_refs).
-fn reset_peak() {
-    std::fs::write("/proc/self/clear_refs", "5").unwrap();
 }

@@ -8,7 +8,7 @@ use crate::error::{BuildError, ErrorKind, Result};
 /// Shared by a stage and whoever may cancel it. Work checks it at least every 200 ms, but for steps that cannot be
 /// interrupted. Those of about two seconds at most: sorting a full run, one singular value decomposition of OPQ, and
 /// ordering the centroids of one sub-quantizer. And those of Faiss that take as long as they take: training PCA and
-/// ITQ (one covariance matrix of the sample; fifty rotations of it), and all of LSQ, its training and its encoding.
+/// ITQ (one covariance matrix of the sample; fifty rotations of it), and all of LSQ and PLSQ, training and encoding.
 #[derive(Debug, Clone, Default)]
 pub struct Cancellation(Arc<AtomicBool>);
 

@@ -56,6 +56,8 @@ mod nearest;
 mod numbers;
 mod open_files;
 mod output_directory;
+#[doc(hidden)]
+pub mod process_memory;
 mod publication;
 #[cfg(test)]
 mod publication_tests;

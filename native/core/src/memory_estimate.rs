@@ -95,6 +95,7 @@ mod tests {
     use crate::cancellation::Cancellation;
     use crate::error::ErrorKind;
     use crate::faiss_index::FaissIndex;
+    use crate::process_memory::{memory_bytes, restart_peak};
     use crate::single_task::build_single_task;
     use crate::stage::Progress;
     use crate::test_builds::Rows;
@@ -137,19 +138,13 @@ mod tests {
         index.train_alone(&rows.vectors[..count.min(4_200) * dimension]).unwrap();
         let trained = index.write().unwrap();
         let (ids, vectors) = (std::mem::take(&mut rows.ids), std::mem::take(&mut rows.vectors));
-        let held = (ids.len() * 8 + vectors.len() * 4) as f64;
-        std::fs::write("/proc/self/clear_refs", "5").unwrap();
-        let before = status_bytes("VmRSS");
+        let held = (ids.len() * 8 + vectors.len() * 4) as u64;
+        restart_peak().unwrap();
+        let before = memory_bytes("VmRSS").unwrap();
         let workers = Workers::new(2, "test").unwrap();
         let (cancellation, progress) = (Cancellation::default(), Progress::default());
         build_single_task(&trained, ids, vectors, &mut |_| Ok(()), &workers, &cancellation, &progress).unwrap();
-        println!("peak={} ", status_bytes("VmHWM") - before + held);
-    }
-
-    fn status_bytes(field: &str) -> f64 {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap();
-        let line = status.lines().find(|line| line.starts_with(field)).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() * 1024.0
+        println!("peak={} ", memory_bytes("VmHWM").unwrap() - before + held);
     }
 
     #[test]

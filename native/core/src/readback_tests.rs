@@ -53,6 +53,8 @@ fn run(variable: &str, script: &str, directory: &Path) -> String {
     let python = std::env::var(variable)
         .unwrap_or_else(|_| panic!("{variable} is set by scripts/environment; make test-rust does that"));
     let output = Command::new(python)
+        // No compiled modules in the source tree.
+        .arg("-B")
         .arg(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/readback").join(script))
         .arg(directory)
         // Threads of OpenMP wait for each other in busy loops, which takes minutes beside other tests.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{BuildError, ErrorKind, Result};
 use crate::evaluation::Evaluation;
 use crate::ledger::Ledger;
+use crate::process_memory::memory_bytes;
 
 /// The report of any stage.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -166,7 +167,7 @@ pub(crate) struct Clock {
 impl Clock {
     /// From `began`, as [`Clock::start`] gave it, until this moment.
     pub(crate) fn stop(began: u64) -> Self {
-        Self { began, ended: Self::start().max(began), peak_bytes: peak_resident_bytes() }
+        Self { began, ended: Self::start().max(began), peak_bytes: memory_bytes("VmHWM") }
     }
 
     pub(crate) fn start() -> u64 {
@@ -181,14 +182,6 @@ impl Clock {
         let milliseconds = u32::try_from(ended.saturating_sub(began)).unwrap_or(u32::MAX);
         f64::from(milliseconds) / 1000.0
     }
-}
-
-/// The most memory that this process has had in use (VmHWM in proc_pid_status(5)).
-fn peak_resident_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim_end().parse().ok()?;
-    kibibytes.checked_mul(1024)
 }
 
 /// The receipts of a build, sorted by stage.

@@ -202,7 +202,7 @@ mod tests {
     fn a_file_of_a_receipt_that_is_gone_or_cut_is_named_and_only_files_of_receipts_stay() {
         let test = TestBuild::new();
         let rows = Rows::new(500, 8);
-        let spec = pairs(&[("dimension", "8"), ("factoryString", "IVF4,Flat"), ("sampleRate", "1")]);
+        let spec = pairs(&[("dimension", "8"), ("factoryString", "IVF4,Flat"), ("report", "false")]);
         let build = start_build(&spec, OUTPUT, &test.storages).unwrap();
         let receipt = test.task(StageKind::Sample, &build, &[], 0, Some(&rows)).unwrap();
         let directory = temporary_directory(&build).unwrap();

@@ -124,7 +124,7 @@ impl IndexSpec {
             overwrite: false,
             id_map: IdMap::Auto,
             shards: 1,
-            report: false,
+            report: true,
         };
         for (key, value) in pairs {
             spec.set(key, value.trim())?;
@@ -234,6 +234,7 @@ mod tests {
         let spec = spec(&[]).unwrap();
         assert_eq!((spec.metric, spec.sample_rate, spec.seed), (Metric::L2, 0.05, 1234));
         assert_eq!((spec.bad_rows, spec.duplicate_ids, spec.overwrite), (BadRows::Fail, DuplicateIds::Fail, false));
+        assert!(spec.report);
     }
 
     #[test]

@@ -66,6 +66,8 @@ pub(crate) fn train(
     let trainer = trainer_for(&family, context.spec.dimension, context.spec.metric);
     let bytes = trainer.train(&vectors, workers, cancellation)?;
     progress.add_rows(rows);
+    // Training that cannot be interrupted ends when nobody waits for it any more, and what it wrote would stay.
+    cancellation.check()?;
 
     let uri = context.attempt_file("trained");
     let mut writer = storages.resolve(&uri)?.create(&uri, CreateMode::New)?;

@@ -338,6 +338,26 @@ fn training_stops_soon_after_it_is_cancelled() {
 }
 
 #[test]
+fn training_that_cannot_be_interrupted_writes_nothing_after_it_is_cancelled() {
+    let build = TestBuild::new();
+    let rows = Rows::new(5_000, 64);
+    let started = started(&build, 64, &[("factoryString", "LSQ8x6"), ("sampleRate", "1")]).unwrap();
+    let samples = build.every(StageKind::Sample, &started, &[], &rows.partitions(1)).unwrap();
+    let planned = plan_training(&started, &samples).unwrap().build;
+    let stage = build.open(StageKind::Train, &planned, &samples, 0).unwrap();
+    let error = std::thread::scope(|scope| {
+        let training = scope.spawn(|| stage.finish().unwrap_err());
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        assert!(!training.is_finished());
+        stage.cancel();
+        abandon(&started, &build.storages).unwrap();
+        training.join().unwrap()
+    });
+    assert_eq!(error.kind(), ErrorKind::Cancelled);
+    assert_eq!(build.published(), Vec::<String>::new());
+}
+
+#[test]
 fn abandoning_a_build_leaves_nothing() {
     let build = TestBuild::new();
     let started = started(&build, 8, &[FAMILY]).unwrap();

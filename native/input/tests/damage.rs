@@ -3,6 +3,8 @@
 
 #![allow(clippy::as_conversions, clippy::panic, clippy::unwrap_used, reason = "tests report by panicking")]
 
+mod process_memory;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex, Once};
@@ -10,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use faiss_indexer_input::{Input, InputOptions, Result};
 use faiss_indexer_storage::{CreateMode, MemoryStorage, Storage, Storages};
+use process_memory::memory_bytes;
 
 /// Files of every format, small enough to be cut at every byte.
 const FILES: [&str; 10] = [
@@ -66,12 +69,6 @@ impl Random {
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         ((mixed ^ (mixed >> 31)) % bound as u64) as usize
     }
-}
-
-fn peak_bytes(name: &str) -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with(name)).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() << 10
 }
 
 /// Where code panicked, in the whole process.
@@ -134,7 +131,7 @@ fn a_file_with_changed_bytes_is_read_or_refused_in_bounded_time_and_memory() {
 fn assert_bounded() {
     let ours = |place: &&String| !["/arrow-", "/parquet-"].iter().any(|library| place.contains(library));
     assert_eq!(PANICS.lock().unwrap().iter().find(ours), None, "a panic");
-    let (address_space, resident) = (peak_bytes("VmPeak:"), peak_bytes("VmHWM:"));
+    let (address_space, resident) = (memory_bytes("VmPeak"), memory_bytes("VmHWM"));
     assert!(address_space <= ADDRESS_SPACE_BYTES, "{address_space} bytes of address space");
     assert!(resident <= RESIDENT_BYTES, "{resident} bytes resident");
 }

@@ -2,6 +2,8 @@
 
 #![allow(clippy::as_conversions, clippy::panic, clippy::unwrap_used, reason = "tests report by panicking")]
 
+mod process_memory;
+
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -18,6 +20,7 @@ use faiss_indexer_storage::Storages;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
+use process_memory::memory_bytes;
 
 const ROWS: usize = 400_000;
 const DIMENSION: usize = 128;
@@ -95,12 +98,6 @@ fn write(path: &Path) {
     }
 }
 
-fn peak_bytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() << 10
-}
-
 #[test]
 fn two_readers_of_a_large_file_stay_within_the_documented_memory() {
     if let Some(path) = std::env::var_os(FILE_TO_WRITE) {
@@ -129,7 +126,7 @@ fn two_readers_of_a_large_file_stay_within_the_documented_memory() {
             }
         }
         assert_eq!((rows, wrong), (ROWS, 0), "{kind}");
-        let peak = peak_bytes();
+        let peak = memory_bytes("VmHWM");
         assert!(peak <= RESIDENT_BYTES, "{kind}: {} MiB", peak >> 20);
     }
 }

@@ -91,7 +91,14 @@ fn plan_training<'local>(
     let receipts = texts(env, &receipts, "receipts")?;
     let decision = core::plan_training(&build, &receipts)?;
     let core::TrainingDecision { build, resample, notes, merge_tasks, evaluates } = decision;
-    strings(env, [build, resample.to_string(), notes.join("\n"), merge_tasks.to_string(), evaluates.to_string()])
+    let facts = [
+        ("build", build),
+        ("resample", resample.to_string()),
+        ("notes", notes.join("\n")),
+        ("mergeTasks", merge_tasks.to_string()),
+        ("evaluates", evaluates.to_string()),
+    ];
+    strings(env, facts.into_iter().flat_map(|(key, value)| [key.to_owned(), value]))
 }
 
 #[allow(clippy::too_many_arguments, reason = "the signature is Java's")]

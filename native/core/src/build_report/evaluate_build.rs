@@ -37,21 +37,31 @@ pub(crate) fn evaluate_build(
     }
     receipts.merged(context.spec.shards)?;
     let mut notes = Vec::new();
-    let evaluation = match open_indexes(&receipts.merged, storages, cancellation)? {
-        Opened::Refused(why) => {
-            warn!("the index is not measured: {why}");
-            notes.push(format!("The index was not measured: {why}."));
-            None
+    let found = true_neighbours(context, receipts, storages, cancellation, &mut notes);
+    let found = or_note(found, "Recall was not measured", &mut notes)?.flatten();
+    let evaluation = open_indexes(&receipts.merged, storages, cancellation).and_then(|opened| match opened {
+        Opened::Refused(why) => Err(BuildError::new(ErrorKind::Storage, why)),
+        Opened::Indexes(files) => {
+            let indexes = files.iter().map(|file| LoadedIndex::open(&file.path())).collect::<Result<Vec<_>>>()?;
+            measure(&indexes, found.as_ref(), context, workers, cancellation, progress)
         }
-        Opened::Indexes(indexes) => {
-            let found = true_neighbours(context, receipts, storages, cancellation, &mut notes)?;
-            let opened: Vec<LoadedIndex> =
-                indexes.iter().map(|local| LoadedIndex::open(&local.path())).collect::<Result<_>>()?;
-            Some(measure(&opened, found.as_ref(), context, workers, cancellation, progress)?)
-        }
-    };
+    });
+    let evaluation = or_note(evaluation, "The index was not measured", &mut notes)?;
     let suggested = evaluation.as_ref().and_then(suggest);
     Ok(EvaluateReceipt { evaluation, suggested, notes, clock: Clock::stop(began) })
+}
+
+/// What a failure leaves undone is said in a note; only a cancellation ends the stage.
+fn or_note<T>(result: Result<T>, undone: &str, notes: &mut Vec<String>) -> Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind() == ErrorKind::Cancelled => Err(error),
+        Err(error) => {
+            warn!("{undone}: {error}");
+            notes.push(format!("{undone}: {error}."));
+            Ok(None)
+        }
+    }
 }
 
 fn measure(

@@ -104,7 +104,7 @@ fn the_page_is_published_with_the_index_and_goes_when_an_index_without_one_repla
     for part in ["<h1>IVF4,Flat</h1>", "1,000", "suggested nprobe", "imbalance factor", "evaluate", "Peak memory"] {
         assert!(page.contains(part), "{part}");
     }
-    build.run(&[("factoryString", "IVF4,Flat"), ("overwrite", "true")], &rows).unwrap();
+    build.run(&[("factoryString", "IVF4,Flat"), ("overwrite", "true"), ("report", "false")], &rows).unwrap();
     assert_eq!(build.published(), ["_SUCCESS", "faiss.index", "faiss.manifest.json"]);
     assert!(manifest(&build)["recall"].is_null());
 }
@@ -133,11 +133,13 @@ fn merged(build: &TestBuild, report: &str) -> (String, Vec<String>) {
 }
 
 #[test]
-fn damaged_queries_and_neighbours_are_refused_by_name() {
+fn damaged_queries_and_neighbours_are_named_in_a_note_and_lists_are_counted() {
     let build = TestBuild::new();
     let (planned, receipts) = merged(&build, "true");
-    let evaluate = || build.task(StageKind::Evaluate, &planned, &receipts, 0, None);
-    assert!(evaluate().is_ok());
+    let evaluate = || -> serde_json::Value {
+        serde_json::from_str(&build.task(StageKind::Evaluate, &planned, &receipts, 0, None).unwrap()).unwrap()
+    };
+    assert_eq!(evaluate()["notes"].as_array().unwrap().len(), 0);
     for (receipt, part) in [(0, "queries"), (1, "truth")] {
         let receipt: serde_json::Value = serde_json::from_str(&receipts[receipt]).unwrap();
         let uri = receipt[part]["uri"].as_str().unwrap();
@@ -152,13 +154,39 @@ fn damaged_queries_and_neighbours_are_refused_by_name() {
         let longer = [&intact[..], &[0; 1 << 20]].concat();
         for damaged in [&flipped, &intact[..intact.len() - 8], &longer[..], &[]] {
             replace(damaged);
-            let error = evaluate().unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::CorruptFile, "{error}");
-            assert!(error.to_string().contains(uri), "{error}");
+            let evaluated = evaluate();
+            let note = evaluated["notes"][0].as_str().unwrap();
+            assert!(note.starts_with("Recall was not measured: ") && note.contains(uri), "{note}");
+            assert_eq!(evaluated["evaluation"]["lists"]["lists"], 4);
         }
         replace(&intact);
     }
-    assert!(evaluate().is_ok());
+    assert_eq!(evaluate()["notes"].as_array().unwrap().len(), 0);
+}
+
+#[test]
+fn an_index_that_cannot_be_read_is_named_in_a_note() {
+    let build = TestBuild::new();
+    let (planned, receipts) = merged(&build, "true");
+    let receipt: serde_json::Value = serde_json::from_str(&receipts[2]).unwrap();
+    let uri = receipt["uri"].as_str().unwrap();
+    let damaged = |bytes: &[u8]| {
+        let mut file = build.memory.create(uri, CreateMode::Overwrite).unwrap();
+        file.write_all(bytes).unwrap();
+        file.finish().unwrap();
+    };
+    damaged(b"IwXX");
+    assert_unmeasured(&build, &planned, &receipts, "Faiss");
+    build.memory.delete(uri).unwrap();
+    assert_unmeasured(&build, &planned, &receipts, uri);
+}
+
+fn assert_unmeasured(build: &TestBuild, planned: &str, receipts: &[String], why: &str) {
+    let evaluated = build.task(StageKind::Evaluate, planned, receipts, 0, None).unwrap();
+    let evaluated: serde_json::Value = serde_json::from_str(&evaluated).unwrap();
+    let note = evaluated["notes"][0].as_str().unwrap();
+    assert!(note.starts_with("The index was not measured: ") && note.contains(why), "{note}");
+    assert!(evaluated["evaluation"].is_null());
 }
 
 #[test]

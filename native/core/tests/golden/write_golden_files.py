@@ -1,6 +1,7 @@
+#!/usr/bin/env python3
 """Writes one small file per family of Faiss with the faiss that is installed, into <directory>/<version>/.
 
-    python write_golden_files.py native/core/tests/golden
+usage: write_golden_files.py native/core/tests/golden
 
 Beside the files, expected.json says of each what Faiss itself says: class, dimension, rows, metric, lists and their
 imbalance factor. The files in the repository were written by faiss-cpu 1.7.4 and 1.15.1.
@@ -188,7 +189,7 @@ def on_disk():
         lists.add_entries(number, size, index.invlists.get_ids(number), index.invlists.get_codes(number))
     index.replace_invlists(lists, True)
     lists.this.disown()
-    os.unlink("ondisk.ivfdata")
+    pathlib.Path("ondisk.ivfdata").unlink()
     return index, "IVF4,Flat"
 
 
@@ -277,7 +278,7 @@ def main():
         else:
             print(f"faiss {faiss.__version__} does not write {name}: {answer['error']}")
             (directory / f"{name}.index").unlink(missing_ok=True)
-    with open("expected.json", "w") as file:
+    with (directory / "expected.json").open("w") as file:
         json.dump(facts, file, indent=1, sort_keys=True)
         file.write("\n")
 

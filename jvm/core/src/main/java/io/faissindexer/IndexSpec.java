@@ -112,7 +112,7 @@ public final class IndexSpec implements Serializable {
             return set(SpecKey.THREADS, Integer.toString(threads));
         }
 
-        /** Native memory of one task in bytes. */
+        /** Memory for the rows of one task in bytes, beside the trained state. */
         public Builder memoryLimit(long bytes) {
             return set(SpecKey.MEMORY_LIMIT, Long.toString(bytes));
         }
@@ -137,7 +137,7 @@ public final class IndexSpec implements Serializable {
             return set(SpecKey.SHARDS, Integer.toString(shards));
         }
 
-        /** Whether a page about the finished index is written beside it. */
+        /** Whether the finished index is measured and a page about it is written beside it; without this, it is. */
         public Builder report(boolean report) {
             return set(SpecKey.REPORT, Boolean.toString(report));
         }

@@ -1,42 +1,51 @@
 package io.faissindexer;
 
-/** The keys of an {@link IndexSpec}. What a value may be, and what holds without one, the native library decides. */
+/**
+ * The keys of an {@link IndexSpec}. What a value may be, and what holds without one, the native library decides; the
+ * defaults here are for people to read.
+ */
 public enum SpecKey {
     /** Components of every embedding. */
-    DIMENSION("dimension", "N", "components of an embedding; default: those of the first row"),
+    DIMENSION("dimension", "N", "components of an embedding; default: those of the first row", null),
     /** The index family in Faiss' own notation. */
-    FACTORY_STRING("factoryString", "STRING", "index family, such as IVF1024,PQ48; default: chosen from the rows"),
+    FACTORY_STRING("factoryString", "NAME", "index family, such as IVF1024,PQ48; default: chosen from the rows", null),
     /** How near two embeddings are. */
-    METRIC("metric", "NAME", "l2, ip, cosine, l1 or linf; default: l2"),
+    METRIC("metric", "NAME", "l2, ip, cosine, l1 or linf", "l2"),
     /** The share of the rows that is trained on. */
-    SAMPLE_RATE("sampleRate", "SHARE", "share of the rows to train on, fitted to the family; default: 0.05"),
+    SAMPLE_RATE("sampleRate", "SHARE", "share of the rows to train on, fitted to the family", "0.05"),
     /** What every pseudo-random choice is derived from. */
-    SEED("seed", "N", "seed of every random choice; default: 1234"),
+    SEED("seed", "N", "seed of every random choice", "1234"),
     /** Native threads of one task. */
-    THREADS("threads", "N", "threads of one task; default: the CPUs that the engine gives a task"),
-    /** Native memory of one task. */
-    MEMORY_LIMIT("memoryLimit", "SIZE", "native memory of one task, such as 512MiB"),
+    THREADS("threads", "N", "threads of one task; default: the CPUs that the engine gives a task", null),
+    /** Memory for the rows of one task, beside the trained state. */
+    MEMORY_LIMIT("memoryLimit", "SIZE", "what a task's rows may take of memory, such as 1GiB", "256MiB"),
     /** Whether ids are kept in a map around the index. */
-    ID_MAP("idMap", "auto|always", "where ids are kept; auto: in lists where there are any, else in a map; always: in a map"),
+    ID_MAP(
+            "idMap",
+            "auto|always",
+            "where ids are kept; auto: in lists where there are any, else in a map; always: in a map",
+            "auto"),
     /** What happens to rows that cannot be indexed. */
-    BAD_ROWS("badRows", "fail|skip", "what rows that cannot be indexed lead to; default: fail"),
+    BAD_ROWS("badRows", "fail|skip", "what rows that cannot be indexed lead to", "fail"),
     /** What happens to rows with the id of another row. */
-    DUPLICATE_IDS("duplicateIds", "fail|keepFirst|allow", "what equal ids lead to; default: fail"),
+    DUPLICATE_IDS("duplicateIds", "fail|keepFirst|allow", "what equal ids lead to", "fail"),
     /** The number of complete indexes that share the rows. */
-    SHARDS("shards", "N", "number of complete indexes that share the rows, in shard_0, shard_1 and so on; default: 1"),
+    SHARDS("shards", "N", "number of complete indexes that share the rows, in shard_0, shard_1 and so on", "1"),
     /** Whether a finished index in the output directory is replaced. */
-    OVERWRITE("overwrite", null, "replace a finished index in the output directory"),
+    OVERWRITE("overwrite", null, "replace a finished index in the output directory", "false"),
     /** Whether a report is written beside the index. */
-    REPORT("report", null, "write report.html, with the recall that the index reaches, beside the index");
+    REPORT("report", null, "write report.html, with the index's recall, beside the index; false does not", "true");
 
     private final String key;
     private final String placeholder;
     private final String description;
+    private final String defaultValue;
 
-    SpecKey(String key, String placeholder, String description) {
+    SpecKey(String key, String placeholder, String description, String defaultValue) {
         this.key = key;
         this.placeholder = placeholder;
         this.description = description;
+        this.defaultValue = defaultValue;
     }
 
     /** The key in an {@link IndexSpec} and in an engine's options. */
@@ -59,6 +68,11 @@ public enum SpecKey {
     }
 
     String description() {
-        return description;
+        return description + (defaultValue == null ? "" : "; default: " + defaultValue);
+    }
+
+    /** What holds without a value; null where no one value does. */
+    String defaultValue() {
+        return defaultValue;
     }
 }

@@ -4,8 +4,9 @@ import io.faissindexer.FaissIndexException;
 import java.nio.ByteBuffer;
 
 /**
- * Every native method. {@link NativeLibrary#load()} comes before the first call. Specs and receipts of a build are
- * alternating keys and values; a build and the receipts of its stages are texts that only the native library reads.
+ * Every native method. {@link NativeLibrary#load()} comes before the first call. A spec, a decision and the receipt of
+ * a build are alternating keys and values; a build and the receipts of its stages are texts that only the native
+ * library reads.
  * A {@code files} argument is a {@link io.faissindexer.storage.FileSystemHook} or {@code null}. Every method throws
  * {@link FaissIndexException} and nothing else, but for what a hook throws.
  */
@@ -32,8 +33,8 @@ public final class NativeBridge {
     public static native String startBuild(String[] spec, String output, Object files);
 
     /**
-     * Decides what to train on: the build with that decision, whether to sample once more, remarks by line, the number
-     * of merge tasks, and whether the stage evaluate follows them.
+     * Decides what to train on. Returns {@code build}, with that decision, whether to {@code resample}, {@code notes}
+     * by line, the number of {@code mergeTasks}, and whether the build {@code evaluates} what they make.
      */
     public static native String[] planTraining(String build, String[] receipts);
 

@@ -17,8 +17,8 @@ import java.util.TreeMap;
 import java.util.function.Consumer;
 
 /**
- * The course of a build, the same on every engine: sample, decide, train, encode, merge, publish. Which rows are
- * good, what files are called and what a receipt says is the native library's to know.
+ * The course of a build, the same on every engine: sample, decide, train, encode, merge, evaluate if there is to be a
+ * report, publish. Which rows are good, what files are called and what a receipt says is the native library's to know.
  */
 public final class IndexBuild {
     private static final Log LOG = Log.named(IndexBuild.class.getName());
@@ -139,16 +139,16 @@ public final class IndexBuild {
 
         /** Settles what to train on; the rate rises with every answer of {@code true}, at most to all rows. */
         private boolean hasToSampleAgain(List<String> receipts) {
-            String[] decision = NativeBridge.planTraining(build, receipts.toArray(new String[0]));
-            build = decision[0];
-            mergeTasks = Integer.parseInt(decision[3]);
-            evaluates = Boolean.parseBoolean(decision[4]);
-            for (String note : decision[2].split("\n")) {
+            Map<String, String> decision = facts(NativeBridge.planTraining(build, receipts.toArray(new String[0])));
+            build = decision.get("build");
+            mergeTasks = Integer.parseInt(decision.get("mergeTasks"));
+            evaluates = Boolean.parseBoolean(decision.get("evaluates"));
+            for (String note : decision.get("notes").split("\n")) {
                 if (!note.isEmpty()) {
                     announcements.accept(note);
                 }
             }
-            return Boolean.parseBoolean(decision[1]);
+            return Boolean.parseBoolean(decision.get("resample"));
         }
 
         private List<String> onEveryPartition(String stage, List<String> inputs) {

@@ -14,6 +14,11 @@ import java.io.File;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.junit.Rule;
 import org.junit.Test;
 import org.junit.rules.TemporaryFolder;
@@ -85,7 +90,18 @@ public class ShardedBuildTest {
         String page = text(new File(receipt.index(), "report.html"));
         assertTrue(page, page.contains("<html") && page.contains(family));
         String manifest = text(new File(receipt.manifest()));
-        assertTrue(manifest, manifest.contains("\"recall\""));
+        List<Double> shares = new ArrayList<>();
+        Matcher share = Pattern.compile("\"share\": *([0-9.]+)").matcher(manifest);
+        while (share.find()) {
+            shares.add(Double.valueOf(share.group(1)));
+        }
+        // At 1 and at 10, of the most thorough search: through all lists, or with the most candidates.
+        List<Double> best = shares.subList(shares.size() - 2, shares.size());
+        assertTrue(manifest, best.get(0) >= 0.9 && best.get(1) >= 0.9);
+        if (family.equals("IVF16,Flat")) {
+            assertEquals(manifest, Arrays.asList(1.0, 1.0), best);
+            assertTrue(manifest, shares.get(1) < 1);
+        }
     }
 
     private static String text(File file) throws Exception {

@@ -127,7 +127,11 @@ private[spark] final class StageProgress(
 private[spark] object StageProgress {
   private val MarkerProperty = "io.faissindexer.stage"
   private val SecondsBetweenLines = 5L
-  /** Native code ends within a second of being cancelled; the rest is for Spark to tell the executors. */
+  /**
+   * Most native code ends within a second of being cancelled; the rest is for Spark to tell the executors. Training and
+   * encoding of a few families cannot be interrupted and may last longer; such a task writes nothing once it is
+   * cancelled.
+   */
   private val PatienceSeconds = 10L
   private val PollMillis = 100L
 }

@@ -25,7 +25,7 @@ class ClusterTest {
 
   private def assertFinished(name: String): Unit = {
     val names = hdfs.listStatus(new HadoopPath(s"/$name")).map(_.getPath.getName).sorted.toSeq
-    assertEquals(Seq("_SUCCESS", "faiss.index", "faiss.manifest.json"), names)
+    assertEquals(Seq("_SUCCESS", "faiss.index", "faiss.manifest.json", "report.html"), names)
   }
 
   private def sabotaged(harm: Sabotage.Harm): (DataFrame, Path) = {
@@ -44,6 +44,25 @@ class ClusterTest {
     hdfs.copyToLocalFile(new HadoopPath(receipt.index()), new HadoopPath(local.toString))
     StockFaiss.versions().asScala.foreach(_.assertHolds(local, Rows, true))
   }
+
+  @Test def shardsAreMergedInTasksOfTheirOwnAndMeasuredTogether(): Unit = {
+    val spec = IndexSpec.builder().factoryString("HNSW8").shards(2).build()
+    val receipt = FaissIndexer.build(Tables.of(session, Rows, 3, 1), spec, "/sharded")
+    val local = LocalSpark.directory().resolve("out")
+    val expected = io.faissindexer.FaissIndexer.build(Rows.partitions(1, 0), spec, local.toString)
+    assertEquals(expected.crc32c(), receipt.crc32c())
+    assertNotEquals("shards are equal", receipt.crc32c().split(',')(0), receipt.crc32c().split(',')(1))
+    val names = hdfs.listStatus(new HadoopPath("/sharded")).map(_.getPath.getName).sorted.toSeq
+    assertEquals(Seq("_SUCCESS", "faiss.manifest.json", "report.html", "shard_0", "shard_1"), names)
+    val copied = LocalSpark.directory().resolve("sharded")
+    hdfs.copyToLocalFile(new HadoopPath("/sharded"), new HadoopPath(copied.toString))
+    assertEquals(recall(local), recall(copied))
+    assertTrue("recall was measured", recall(copied).nonEmpty)
+    StockFaiss.versions().asScala.foreach(_.assertHolds(copied, Rows, true))
+  }
+
+  private def recall(output: Path): Seq[String] =
+    Files.readAllLines(output.resolve("faiss.manifest.json")).asScala.filter(_.contains("\"share\"")).toSeq
 
   @Test def aTaskThatFailsOnceChangesNothing(): Unit = {
     val (dataset, marker) = sabotaged(Sabotage.FailTask)
