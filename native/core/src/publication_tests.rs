@@ -89,8 +89,8 @@ struct Prepared {
 
 /// Everything but publishing, for any number of shards.
 fn prepared(test: TestBuild, rows: &Rows, spec: &[(&str, &str)]) -> Prepared {
-    let mut pairs = vec![("dimension".to_owned(), "8".to_owned()), ("overwrite".to_owned(), "true".to_owned())];
-    pairs.extend(spec.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+    let usual = [("dimension", "8"), ("overwrite", "true"), ("report", "false")];
+    let pairs: Vec<_> = usual.iter().chain(spec).map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     let started = start_build(&pairs, OUTPUT, &test.storages).unwrap();
     let partitions = rows.partitions(1);
     let samples = test.every(StageKind::Sample, &started, &[], &partitions).unwrap();

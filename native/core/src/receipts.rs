@@ -76,6 +76,7 @@ pub(crate) struct ShardReceipt {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct TruthFile {
     pub(crate) uri: String,
+    pub(crate) bytes: u64,
     pub(crate) crc32c: u32,
 }
 

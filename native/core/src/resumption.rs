@@ -130,10 +130,11 @@ fn files_of(context: &BuildContext, receipt: &str) -> Result<Vec<(String, Option
     let mut files = Vec::new();
     collect_files(&receipt, &mut files);
     // A file of sampled rows has a vector and an id for each.
-    let sampled = receipt.get("sample").map(|file| (file["uri"].as_str(), file["rows"].as_u64()));
-    if let Some((Some(sampled), Some(rows))) = sampled {
-        let bytes = rows * (context.spec.dimension * 4 + 8);
-        files.iter_mut().filter(|(uri, _)| uri == sampled).for_each(|(_, length)| *length = Some(bytes));
+    for sampled in ["sample", "queries"].into_iter().filter_map(|name| receipt.get(name)) {
+        if let (Some(sampled), Some(rows)) = (sampled["uri"].as_str(), sampled["rows"].as_u64()) {
+            let bytes = rows * (context.spec.dimension * 4 + 8);
+            files.iter_mut().filter(|(uri, _)| uri == sampled).for_each(|(_, length)| *length = Some(bytes));
+        }
     }
     Ok(files)
 }
@@ -189,7 +190,7 @@ mod tests {
             (("metric", "ip"), OUTPUT, "metric differs: the unfinished build has \"l2\", this one \"ip\""),
             (("seed", "5"), OUTPUT, "seed differs"),
             (("dimension", "9"), OUTPUT, "dimension differs"),
-            (("report", "true"), OUTPUT, "report differs: the unfinished build has false, this one true"),
+            (("report", "false"), OUTPUT, "report differs: the unfinished build has true, this one false"),
             (("threads", "2"), "memory:/else", "output differs"),
         ] {
             let spec = [spec.clone(), pairs(&[changed])].concat();
@@ -242,12 +243,15 @@ mod tests {
     #[test]
     fn every_stage_names_its_files_with_their_lengths() {
         let test = TestBuild::new();
-        let merged = test.merged(&[("factoryString", "IVF4,SQ8"), ("sampleRate", "1")], &[Rows::new(500, 8)]).unwrap();
-        assert_eq!(merged.receipts.len(), 4);
-        for receipt in &merged.receipts {
+        let spec = [("factoryString", "IVF4,SQ8"), ("sampleRate", "1"), ("report", "true")];
+        let merged = test.merged(&spec, &[Rows::new(500, 8)]).unwrap();
+        // With the report's queries beside the sample and the trained state, and their neighbours beside the run.
+        for (receipt, expected) in merged.receipts.iter().zip([2, 2, 2, 1]) {
             let files = files_of(&BuildContext::from_json(&merged.build).unwrap(), receipt).unwrap();
-            let [(uri, Some(bytes))] = files.as_slice() else { panic!("{files:?} of {receipt}") };
-            assert_eq!(test.memory.stat(uri).unwrap().unwrap().length, *bytes);
+            assert_eq!(files.len(), expected, "{files:?} of {receipt}");
+            for (uri, bytes) in files {
+                assert_eq!(bytes, test.memory.stat(&uri).unwrap().map(|status| status.length), "{uri} of {receipt}");
+            }
         }
     }
 

@@ -65,7 +65,7 @@ impl PartialTruth {
         let mut file = storages.resolve(&uri)?.create(&uri, CreateMode::New)?;
         file.write_all(&bytes)?;
         file.finish()?;
-        Ok(TruthFile { uri, crc32c: crc32c::crc32c(&bytes) })
+        Ok(TruthFile { uri, bytes: to_u64(bytes.len()), crc32c: crc32c::crc32c(&bytes) })
     }
 
     /// Adds what another shard found.
