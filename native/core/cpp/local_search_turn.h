@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <mutex>
+#include <thread>
 
 #include "guarded_call.h"
 #include "index_structure.h"
@@ -14,17 +15,19 @@ namespace faiss_indexer {
 class LocalSearchTurn {
   public:
     explicit LocalSearchTurn(const faiss::Index* index) {
-        static std::timed_mutex only_one;
+        static std::mutex only_one;
         if (searches_locally(index)) {
-            turn_ = std::unique_lock<std::timed_mutex>(only_one, std::defer_lock);
-            while (!turn_.try_lock_for(std::chrono::milliseconds(50))) {
+            turn_ = std::unique_lock<std::mutex>(only_one, std::defer_lock);
+            // Waiting with a time limit takes a newer glibc.
+            while (!turn_.try_lock()) {
                 check_cancelled();
+                std::this_thread::sleep_for(std::chrono::milliseconds(20));
             }
         }
     }
 
   private:
-    std::unique_lock<std::timed_mutex> turn_;
+    std::unique_lock<std::mutex> turn_;
 };
 
 } // namespace faiss_indexer
