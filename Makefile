@@ -101,9 +101,11 @@ test-notices: set-up-for-tests ## check that THIRD-PARTY-NOTICES.md lists what i
 	@$(with_tools) "$$FAISS_INDEXER_PYTHON_CURRENT" scripts/third-party-notices --check
 
 .PHONY: test-rust
-test-rust: set-up-for-tests ## test the Rust crates, with a JVM in the process for the boundary
-	@$(with_tools) $(gradle) :hadoop:writeTestClasspath; \
-		FAISS_INDEXER_TEST_CLASSPATH="$$(cat build/test-classpath.txt)" cargo test $(cargo_flags) --workspace --exclude faiss-indexer-cli
+test-rust: set-up-for-tests ## test the Rust crates, with a JVM in the process for the boundary and a small HDFS
+	@$(with_tools) $(gradle) :hadoop:writeTestClasspath :hadoop:writeClusterClasspath; \
+		FAISS_INDEXER_TEST_CLASSPATH="$$(cat build/test-classpath.txt)" \
+		FAISS_INDEXER_CLUSTER_CLASSPATH="$$(cat build/cluster-classpath.txt)" \
+		cargo test $(cargo_flags) --workspace --exclude faiss-indexer-cli
 
 .PHONY: test-native-library
 test-native-library: set-up-for-tests native ## check what the native library needs and exports
@@ -112,9 +114,12 @@ test-native-library: set-up-for-tests native ## check what the native library ne
 	@echo "1 passed, 0 failed"
 
 .PHONY: test-cli
-test-cli: set-up-for-tests cli ## test the program as it is shipped: whole builds, kill -9, a full disk
+test-cli: set-up-for-tests cli ## test the program as it is shipped: whole builds, kill -9, a full disk, a small HDFS
 	@$(with_tools) "$$FAISS_INDEXER_PYTHON_CURRENT" tests/native_library/check-native-library --program $(program)
-	@$(with_tools) FAISS_INDEXER_PROGRAM="$(CURDIR)/$(program)" cargo test $(cargo_flags) -p faiss-indexer-cli
+	@$(with_tools) $(gradle) :hadoop:writeClusterClasspath; \
+		FAISS_INDEXER_PROGRAM="$(CURDIR)/$(program)" \
+		FAISS_INDEXER_CLUSTER_CLASSPATH="$$(cat build/cluster-classpath.txt)" \
+		cargo test $(cargo_flags) -p faiss-indexer-cli
 
 .PHONY: test-benchmarks
 test-benchmarks: set-up-for-tests cli ## run the benchmarks at a small scale
@@ -143,7 +148,7 @@ lint-rust: set-up ## rustfmt and clippy
 
 .PHONY: lint-jvm
 lint-jvm: set-up ## compile Java and Scala with every warning an error
-	@$(with_tools) $(gradle) testClasses
+	@$(with_tools) $(gradle) testClasses clusterClasses
 
 .PHONY: lint-scripts
 lint-scripts: set-up ## shellcheck and ruff

@@ -1,7 +1,7 @@
 //! Bytes in and out by URI. Knows nothing of Faiss or of a JVM.
 //!
-//! [`Storage`] is the seam: local disk and memory live here, other file systems are brought by the host as one
-//! more implementation. [`Storages`] picks the backend for a URI. With the cargo feature `conformance`, the module
+//! [`Storage`] is the seam: local disk, memory and, with the cargo feature `hdfs`, HDFS live here, other file systems
+//! are brought by the host as one more implementation. [`Storages`] picks the backend for a URI. With the cargo feature `conformance`, the module
 //! of the same name holds the suite that every backend passes.
 //!
 //! URIs are taken literally: a percent sign is a percent sign, as in Hadoop's `Path`.
@@ -12,13 +12,18 @@
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod error;
+#[cfg(feature = "hdfs")]
+mod hdfs;
 mod local;
 mod local_positional;
 mod memory;
+mod partial_names;
 mod storage;
 mod storages;
 
 pub use error::{Result, StorageError};
+#[cfg(feature = "hdfs")]
+pub use hdfs::HdfsStorage;
 pub use local::LocalStorage;
 pub use memory::MemoryStorage;
 pub use storage::{CreateMode, FileStatus, PositionalFile, RandomRead, SequentialWrite, Storage};

@@ -7,10 +7,9 @@ use std::time::UNIX_EPOCH;
 use tempfile::NamedTempFile;
 
 use crate::local_positional::LocalPositionalFile;
+use crate::partial_names::{PARTIAL_PREFIX, PARTIAL_SUFFIX, is_partial};
 use crate::{CreateMode, FileStatus, PositionalFile, RandomRead, Result, SequentialWrite, Storage, StorageError, join};
 
-const PARTIAL_PREFIX: &str = ".faiss-indexer-";
-const PARTIAL_SUFFIX: &str = ".partial";
 const WRITE_BUFFER_BYTES: usize = 256 * 1024;
 
 /// Disks of this machine, for plain paths and `file:` URIs.
@@ -115,10 +114,6 @@ fn names(directory: &str) -> Result<Vec<String>> {
         }
     }
     Ok(names)
-}
-
-fn is_partial(name: &str) -> bool {
-    name.starts_with(PARTIAL_PREFIX) && name.ends_with(PARTIAL_SUFFIX)
 }
 
 struct LocalReader {

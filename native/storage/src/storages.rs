@@ -9,18 +9,29 @@ use crate::{LocalStorage, Result, Storage, StorageError};
 pub struct Storages {
     local: Arc<dyn Storage>,
     memory: Option<Arc<dyn Storage>>,
+    hdfs: Option<Arc<dyn Storage>>,
     hook: Option<Arc<dyn Storage>>,
 }
 
 impl Storages {
-    /// Local disk alone, for plain paths and `file:` URIs.
+    /// Local disk for plain paths and `file:` URIs and, if this crate is built with it, HDFS.
     pub fn new() -> Self {
-        Self { local: Arc::new(LocalStorage), memory: None, hook: None }
+        #[cfg(feature = "hdfs")]
+        let hdfs: Option<Arc<dyn Storage>> = Some(Arc::new(crate::HdfsStorage::new()));
+        #[cfg(not(feature = "hdfs"))]
+        let hdfs = None;
+        Self { local: Arc::new(LocalStorage), memory: None, hdfs, hook: None }
     }
 
-    /// Adds the backend of every scheme that no other backend serves.
+    /// Adds the host's backend of every scheme that no other backend serves. It serves `hdfs:` URIs too, with the
+    /// credentials of the host.
     pub fn with_hook(self, hook: Arc<dyn Storage>) -> Self {
-        Self { hook: Some(hook), ..self }
+        Self { hdfs: None, hook: Some(hook), ..self }
+    }
+
+    /// Makes `hdfs` the backend of `hdfs:` URIs, also beside a hook that was added before.
+    pub fn with_hdfs(self, hdfs: Arc<dyn Storage>) -> Self {
+        Self { hdfs: Some(hdfs), ..self }
     }
 
     /// Adds the backend of `memory:` URIs.
@@ -37,6 +48,7 @@ impl Storages {
             None => Some(&self.local),
             Some(name) if name.eq_ignore_ascii_case("file") => Some(&self.local),
             Some(name) if name.eq_ignore_ascii_case("memory") => self.memory.as_ref(),
+            Some(name) if name.eq_ignore_ascii_case("hdfs") => self.hdfs.as_ref().or(self.hook.as_ref()),
             Some(_) => self.hook.as_ref(),
         };
         backend.map(Arc::clone).ok_or_else(|| self.unsupported(uri))
@@ -52,8 +64,9 @@ impl Storages {
 
     fn unsupported(&self, uri: &str) -> StorageError {
         let memory = self.memory.as_ref().map(|_| "memory:");
+        let hdfs = self.hdfs.as_ref().map(|_| "hdfs:");
         let hook = self.hook.as_ref().map(|_| "the schemes of the host's file systems");
-        let allowed: Vec<&str> = ["plain paths", "file:"].into_iter().chain(memory).chain(hook).collect();
+        let allowed: Vec<&str> = ["plain paths", "file:"].into_iter().chain(memory).chain(hdfs).chain(hook).collect();
         StorageError::UnsupportedScheme {
             uri: uri.to_owned(),
             scheme: scheme(uri).unwrap_or_default().to_owned(),
@@ -134,6 +147,10 @@ mod tests {
         for host in ["hdfs://n/a", "gs://bucket/a", "viewfs:/a"] {
             assert!(Arc::ptr_eq(&storages.resolve(host).unwrap(), &hook), "{host}");
         }
+        let hdfs: Arc<dyn Storage> = Arc::new(MemoryStorage::new());
+        let storages = storages.with_hdfs(Arc::clone(&hdfs));
+        assert!(Arc::ptr_eq(&storages.resolve("HDFS://n/a").unwrap(), &hdfs));
+        assert!(Arc::ptr_eq(&storages.resolve("viewfs:/a").unwrap(), &hook));
     }
 
     #[test]
@@ -156,18 +173,18 @@ mod tests {
         for (storages, uri, text) in [
             (
                 Storages::new(),
-                "hdfs://n/a",
-                "no file system for scheme 'hdfs' of hdfs://n/a; allowed are plain paths, file:",
+                "gs://n/a",
+                "no file system for scheme 'gs' of gs://n/a; allowed are plain paths, file:, hdfs:",
             ),
             (
                 Storages::new(),
                 "memory:/a",
-                "no file system for scheme 'memory' of memory:/a; allowed are plain paths, file:",
+                "no file system for scheme 'memory' of memory:/a; allowed are plain paths, file:, hdfs:",
             ),
             (
                 Storages::new().with_memory(Arc::new(MemoryStorage::new())),
                 "s3://b/a",
-                "no file system for scheme 's3' of s3://b/a; allowed are plain paths, file:, memory:",
+                "no file system for scheme 's3' of s3://b/a; allowed are plain paths, file:, memory:, hdfs:",
             ),
         ] {
             assert_eq!(storages.resolve(uri).unwrap_err().to_string(), text);

@@ -1,0 +1,121 @@
+use bytes::Bytes;
+use hdfs_native::Client;
+use hdfs_native::file::FileWriter;
+
+use super::client::call;
+use super::failure::storage_error;
+use super::{length, look_up};
+use crate::{CreateMode, Result, SequentialWrite, StorageError};
+
+const WRITE_BUFFER_BYTES: usize = 1 << 20;
+
+/// A file under a hidden name beside its own.
+pub(super) struct HdfsWriter {
+    client: Client,
+    /// Until all is written.
+    file: Option<FileWriter>,
+    partial: String,
+    target: String,
+    mode: CreateMode,
+    uri: String,
+    buffer: Vec<u8>,
+    written: u64,
+    broken: bool,
+    renamed: bool,
+}
+
+impl HdfsWriter {
+    pub(super) fn new(
+        client: Client,
+        file: FileWriter,
+        partial: String,
+        target: String,
+        mode: CreateMode,
+        uri: &str,
+    ) -> Self {
+        let (file, uri, buffer) = (Some(file), uri.to_owned(), Vec::new());
+        Self { client, file, partial, target, mode, uri, buffer, written: 0, broken: false, renamed: false }
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        let Some(file) = self.file.as_mut().filter(|_| !self.broken) else {
+            return Err(self.io("a write before failed"));
+        };
+        let bytes = Bytes::from(std::mem::take(&mut self.buffer));
+        let sent = length(bytes.len());
+        call(file.write_bytes(bytes)).map_err(|error| {
+            self.broken = true;
+            storage_error("write", &self.uri, error)
+        })?;
+        self.written += sent;
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<()> {
+        let Some(mut file) = self.file.take() else { return Err(self.io("the file is closed")) };
+        call(file.close()).map_err(|error| storage_error("finish", &self.uri, error))?;
+        let found = look_up(&self.client, &self.partial, "finish", &self.uri)?.length;
+        if length(found) != self.written {
+            return Err(self.io(&format!("{found} bytes have arrived of {} that were written", self.written)));
+        }
+        Ok(())
+    }
+
+    fn rename(&mut self) -> Result<()> {
+        let overwrite = self.mode == CreateMode::Overwrite;
+        let renamed = call(self.client.rename(&self.partial, &self.target, overwrite));
+        let renamed = renamed.map_err(|error| storage_error("finish", &self.uri, error));
+        // Only the answer may have been lost. Nobody else renames or deletes the hidden file.
+        let gone = |this: &Self| {
+            let partial = look_up(&this.client, &this.partial, "finish", &this.uri);
+            matches!(partial, Err(StorageError::NotFound { .. }))
+        };
+        if matches!(renamed, Err(StorageError::Io { .. })) && gone(self) {
+            return Ok(());
+        }
+        renamed
+    }
+
+    fn io(&self, message: &str) -> StorageError {
+        StorageError::Io { operation: "write", uri: self.uri.clone(), message: message.to_owned() }
+    }
+}
+
+impl SequentialWrite for HdfsWriter {
+    fn write_all(&mut self, bytes: &[u8]) -> Result<()> {
+        for piece in bytes.chunks(WRITE_BUFFER_BYTES) {
+            if self.buffer.len() + piece.len() > WRITE_BUFFER_BYTES {
+                self.flush()?;
+            }
+            if self.buffer.capacity() == 0 {
+                self.buffer.reserve(WRITE_BUFFER_BYTES);
+            }
+            self.buffer.extend_from_slice(piece);
+        }
+        Ok(())
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<u64> {
+        if !self.buffer.is_empty() || self.broken {
+            self.flush()?;
+        }
+        self.close()?;
+        self.rename()?;
+        self.renamed = true;
+        Ok(self.written)
+    }
+}
+
+impl Drop for HdfsWriter {
+    fn drop(&mut self) {
+        if self.renamed {
+            return;
+        }
+        // What fails here leaves the hidden file, which deleting what is unfinished removes. A writer that is closed
+        // first gives up its lease.
+        if let Some(mut file) = self.file.take().filter(|_| !self.broken) {
+            let _left_open = call(file.close());
+        }
+        let _left_behind = call(self.client.delete(&self.partial, false));
+    }
+}
