@@ -64,6 +64,14 @@ faiss::Index* below_transforms(faiss::Index* index) {
     return index;
 }
 
+faiss::Index* graph_storage_of(faiss::Index* base) {
+    if (auto* graph = dynamic_cast<faiss::IndexHNSW*>(base)) {
+        return graph->storage;
+    }
+    auto* graph = dynamic_cast<faiss::IndexNSG*>(base);
+    return graph != nullptr ? graph->storage : nullptr;
+}
+
 faiss::ProductQuantizer* product_quantizer_of(faiss::Index* base) {
     if (auto* found = dynamic_cast<faiss::IndexIVFPQ*>(base)) {
         return &found->pq;
@@ -122,10 +130,8 @@ bool searches_locally(const faiss::Index* index) {
 
 Polysemous polysemous_of(faiss::Index* index) {
     faiss::Index* base = below_transforms(searched_index(index));
-    if (auto* graph = dynamic_cast<faiss::IndexHNSW*>(base)) {
-        base = graph->storage;
-    } else if (auto* graph = dynamic_cast<faiss::IndexNSG*>(base)) {
-        base = graph->storage;
+    if (faiss::Index* storage = graph_storage_of(base)) {
+        base = storage;
     }
     if (auto* ivf = dynamic_cast<faiss::IndexIVFPQ*>(base)) {
         return {&ivf->pq, &ivf->do_polysemous_training};

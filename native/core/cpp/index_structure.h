@@ -23,6 +23,9 @@ const faiss::Index* refining_index(const faiss::Index* index);
 faiss::Index* below_transforms(faiss::Index* index);
 const faiss::Index* below_transforms(const faiss::Index* index);
 
+// What a graph links: the index that holds the rows' codes; null for an index that is no graph.
+faiss::Index* graph_storage_of(faiss::Index* base);
+
 // The quantizer of an index's codes, or null; of an IndexIVFPQR that of the first codes. Not of what is inside.
 faiss::ProductQuantizer* product_quantizer_of(faiss::Index* base);
 const faiss::ProductQuantizer* product_quantizer_of(const faiss::Index* base);

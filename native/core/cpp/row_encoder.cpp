@@ -7,20 +7,14 @@
 #include <algorithm>
 #include <functional>
 
-#include <faiss/IndexAdditiveQuantizer.h>
-#include <faiss/IndexAdditiveQuantizerFastScan.h>
 #include <faiss/IndexFastScan.h>
 #include <faiss/IndexFlat.h>
 #include <faiss/IndexIVF.h>
-#include <faiss/IndexIVFAdditiveQuantizer.h>
-#include <faiss/IndexIVFAdditiveQuantizerFastScan.h>
 #include <faiss/IndexIVFPQ.h>
-#include <faiss/IndexIVFPQFastScan.h>
 #include <faiss/IndexIVFPQR.h>
 #include <faiss/IndexIVFSpectralHash.h>
 #include <faiss/IndexLSH.h>
 #include <faiss/IndexPQ.h>
-#include <faiss/IndexPQFastScan.h>
 #include <faiss/IndexPreTransform.h>
 
 namespace faiss_indexer {

@@ -7,18 +7,10 @@
 #include <algorithm>
 #include <utility>
 
-#include <faiss/IndexAdditiveQuantizer.h>
-#include <faiss/IndexAdditiveQuantizerFastScan.h>
-#include <faiss/IndexHNSW.h>
 #include <faiss/IndexIVF.h>
-#include <faiss/IndexIVFAdditiveQuantizer.h>
-#include <faiss/IndexIVFAdditiveQuantizerFastScan.h>
 #include <faiss/IndexIVFPQ.h>
-#include <faiss/IndexIVFPQFastScan.h>
 #include <faiss/IndexIVFPQR.h>
-#include <faiss/IndexNSG.h>
 #include <faiss/IndexPQ.h>
-#include <faiss/IndexPQFastScan.h>
 #include <faiss/IndexPreTransform.h>
 #include <faiss/IndexRefine.h>
 #include <faiss/VectorTransform.h>
@@ -57,10 +49,8 @@ class QuietClustering {
         } else if (auto* chain = dynamic_cast<faiss::IndexPreTransform*>(index)) {
             std::for_each(chain->chain.begin(), chain->chain.end(), [this](auto* step) { visit_transform(step); });
             visit(chain->index);
-        } else if (auto* hnsw = dynamic_cast<faiss::IndexHNSW*>(index)) {
-            visit(hnsw->storage);
-        } else if (auto* nsg = dynamic_cast<faiss::IndexNSG*>(index)) {
-            visit(nsg->storage);
+        } else if (faiss::Index* storage = faiss_indexer::graph_storage_of(index)) {
+            visit(storage);
         } else if (auto* ivf = dynamic_cast<faiss::IndexIVF*>(index)) {
             silence(ivf->cp);
             if (auto* multi = dynamic_cast<faiss::MultiIndexQuantizer*>(ivf->quantizer)) {

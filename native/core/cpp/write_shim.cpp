@@ -8,11 +8,9 @@
 
 #include <faiss/IndexFastScan.h>
 #include <faiss/IndexFlatCodes.h>
-#include <faiss/IndexHNSW.h>
 #include <faiss/IndexIDMap.h>
 #include <faiss/IndexIVF.h>
 #include <faiss/IndexIVFPQR.h>
-#include <faiss/IndexNSG.h>
 #include <faiss/IndexPQ.h>
 #include <faiss/IndexPreTransform.h>
 #include <faiss/IndexRefine.h>
@@ -216,10 +214,8 @@ int32_t faiss_shim_add_and_write(
     return guarded(message, [&] {
         // Training leaves a table that reading a trained index does not make.
         faiss::Index* base = faiss_indexer::below_transforms(faiss_indexer::searched_index(index));
-        if (auto* graph = dynamic_cast<faiss::IndexNSGPQ*>(base)) {
-            faiss_indexer::prepare_symmetric_distances(*graph->storage);
-        } else if (auto* graph = dynamic_cast<faiss::IndexHNSWPQ*>(base)) {
-            faiss_indexer::prepare_symmetric_distances(*graph->storage);
+        if (faiss::Index* storage = faiss_indexer::graph_storage_of(base)) {
+            faiss_indexer::prepare_symmetric_distances(*storage);
         }
         std::unique_ptr<faiss::Index> map;
         if (id_map == PLAIN_ID_MAP) {
