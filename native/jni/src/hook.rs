@@ -136,6 +136,28 @@ impl Hook {
         })
     }
 
+    pub(crate) fn can_concatenate(&self, directory: &str) -> Result<bool> {
+        self.call("look up", directory, |env, hook| {
+            hook.about(env, jni_str!("canConcatenate"), jni_sig!("(Ljava/lang/String;)Z"), directory)?.z()
+        })
+    }
+
+    pub(crate) fn concatenate(&self, target: &str, sources: &[String]) -> Result<bool> {
+        self.call("append to", target, |env, hook| {
+            let name = env.new_string(target)?;
+            let none = JString::null();
+            let array = JObjectArray::<JString>::new(env, sources.len(), &none)?;
+            for (at, source) in sources.iter().enumerate() {
+                let source = env.new_string(source)?;
+                array.set_element(env, at, &source)?;
+                env.delete_local_ref(source);
+            }
+            let arguments = [JValue::Object(&name), JValue::Object(&array)];
+            let signature = jni_sig!("(Ljava/lang/String;[Ljava/lang/String;)Z");
+            hook.invoke(env, jni_str!("concatenate"), signature, &arguments)?.z()
+        })
+    }
+
     fn with_transfer<'local, T>(
         &self,
         env: &mut Env<'local>,

@@ -89,6 +89,14 @@ impl Storage for HookStorage {
         self.hook.delete(uri).map(|_was_there| ())
     }
 
+    fn can_concatenate(&self, directory: &str) -> Result<bool> {
+        self.hook.can_concatenate(directory)
+    }
+
+    fn concatenate(&self, target: &str, sources: &[String]) -> Result<bool> {
+        self.hook.concatenate(target, sources)
+    }
+
     fn delete_unfinished(&self, directory: &str) -> Result<()> {
         let listed = self.hook.list(directory)?;
         let mut partial = listed.iter().map(|child| last_name(child)).filter(|name| is_partial(name));

@@ -11,7 +11,7 @@ type Check = fn(&dyn Storage, &str);
 /// # Panics
 /// At the first promise that is not kept.
 pub fn run(storage: &dyn Storage, root: &str) {
-    let checks: [(&str, Check); 20] = [
+    let checks: [(&str, Check); 22] = [
         ("missing", missing_things_are_told_apart_from_failures),
         ("written", what_was_written_is_read_back),
         ("empty", an_empty_file_is_a_file),
@@ -30,6 +30,8 @@ pub fn run(storage: &dyn Storage, root: &str) {
         ("sized", a_sized_file_is_the_sum_of_its_parts_in_any_order),
         ("sized-taken", a_sized_file_keeps_to_the_rules_for_names),
         ("sized-dropped", a_dropped_sized_file_leaves_nothing),
+        ("concatenated", concatenated_files_are_one_or_stay_as_they_were),
+        ("concatenated-missing", nothing_is_concatenated_when_a_file_is_missing),
         ("unfinished", removing_unfinished_files_keeps_finished_ones),
         ("names", unusual_names_are_taken_literally),
     ];
@@ -273,6 +275,45 @@ fn a_dropped_sized_file_leaves_nothing(storage: &dyn Storage, root: &str) {
     drop(file);
     assert_eq!(storage.stat(&uri).unwrap(), None);
     assert_eq!(storage.list(root).unwrap(), Vec::<String>::new());
+}
+
+fn concatenated_files_are_one_or_stay_as_they_were(storage: &dyn Storage, root: &str) {
+    let parts: Vec<String> = (0..8).map(|part| join(root, &format!("part-{part}"))).collect();
+    let lengths = [700_001_usize, 1, 65_536, 300_000, 7, 4_096, 1_048_577, 12];
+    let mut bytes = Vec::new();
+    for (uri, length) in parts.iter().zip(lengths) {
+        let part: Vec<u8> = (bytes.len()..bytes.len() + length).map(|i| (i * i / 7).to_le_bytes()[0]).collect();
+        write(storage, uri, CreateMode::New, &part);
+        bytes.extend(part);
+    }
+    let is_expected = storage.can_concatenate(root).unwrap();
+    let is_done = storage.concatenate(&parts[0], &parts[1..]).unwrap();
+    assert!(is_done || !is_expected, "what was announced was refused");
+    if is_done {
+        assert_eq!(storage.list(root).unwrap(), parts[..1]);
+        assert!(read(storage, &parts[0]) == bytes, "the joined file differs");
+        assert!(matches!(storage.concatenate(&parts[0], &parts[1..]), Err(StorageError::NotFound { .. })));
+        storage.rename(&parts[0], &join(root, "renamed")).unwrap();
+        assert!(read(storage, &join(root, "renamed")) == bytes, "the joined file differs under another name");
+    } else {
+        assert_eq!(storage.list(root).unwrap(), parts);
+        let found: Vec<u8> = parts.iter().flat_map(|part| read(storage, part)).collect();
+        assert!(found == bytes, "refused parts differ");
+    }
+}
+
+fn nothing_is_concatenated_when_a_file_is_missing(storage: &dyn Storage, root: &str) {
+    let [first, second, missing] = ["first", "second", "missing"].map(|name| join(root, name));
+    write(storage, &first, CreateMode::New, b"one");
+    write(storage, &second, CreateMode::New, b"two");
+    for (target, sources) in [(&first, [&second, &missing]), (&missing, [&first, &second])] {
+        let sources = sources.map(String::clone);
+        match storage.concatenate(target, &sources) {
+            Ok(is_done) => assert!(!is_done, "a missing file was passed over"),
+            Err(error) => assert!(matches!(error, StorageError::NotFound { .. }), "{error:?}"),
+        }
+    }
+    assert_eq!((read(storage, &first), read(storage, &second)), (b"one".to_vec(), b"two".to_vec()));
 }
 
 fn removing_unfinished_files_keeps_finished_ones(storage: &dyn Storage, root: &str) {

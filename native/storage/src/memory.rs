@@ -100,6 +100,27 @@ impl Storage for MemoryStorage {
         Ok(())
     }
 
+    fn can_concatenate(&self, _directory: &str) -> Result<bool> {
+        Ok(true)
+    }
+
+    fn concatenate(&self, target: &str, sources: &[String]) -> Result<bool> {
+        let mut entries = self.entries();
+        let mut joined = Vec::new();
+        for uri in std::iter::once(target).chain(sources.iter().map(String::as_str)) {
+            match entries.get(&key(uri)) {
+                None => return Err(StorageError::NotFound { uri: uri.to_owned() }),
+                Some(Entry::Directory) => return Err(StorageError::is_a_directory("concatenate", uri)),
+                Some(Entry::File(bytes)) => joined.extend_from_slice(bytes),
+            }
+        }
+        for source in sources {
+            entries.remove(&key(source));
+        }
+        entries.insert(key(target), Entry::File(Arc::new(joined)));
+        Ok(true)
+    }
+
     fn delete(&self, uri: &str) -> Result<()> {
         let name = key(uri);
         let below = format!("{name}/");

@@ -43,6 +43,18 @@ pub trait Storage: Send + Sync + Debug {
     /// Removes a file, or a directory with all that is in it. What is not there needs no removing.
     fn delete(&self, uri: &str) -> Result<()>;
 
+    /// Whether [`concatenate`](Self::concatenate) can be expected to work for files in the existing `directory`.
+    fn can_concatenate(&self, _directory: &str) -> Result<bool> {
+        Ok(false)
+    }
+
+    /// Appends the finished files `sources`, in order, to the finished file `target` without copying their bytes, in
+    /// one step after which the sources are gone. All are different files of one directory, and none is empty. Returns
+    /// `false`, and leaves every file as it was, where the storage cannot do that here. A missing file is `NotFound`.
+    fn concatenate(&self, _target: &str, _sources: &[String]) -> Result<bool> {
+        Ok(false)
+    }
+
     /// Removes what files in `directory` left there that were begun and never finished, because their process was
     /// killed. Nothing may be writing into the directory. Where such files leave nothing, there is nothing to do.
     fn delete_unfinished(&self, _directory: &str) -> Result<()> {

@@ -129,6 +129,24 @@ public final class DirectoryHook implements FileSystemHook {
     }
 
     @Override
+    public boolean canConcatenate(String directory) {
+        return true;
+    }
+
+    @Override
+    public boolean concatenate(String target, String[] sources) throws IOException {
+        try (OutputStream joined = Files.newOutputStream(path(target), StandardOpenOption.APPEND)) {
+            for (String source : sources) {
+                Files.copy(path(source), joined);
+            }
+        }
+        for (String source : sources) {
+            Files.delete(path(source));
+        }
+        return true;
+    }
+
+    @Override
     public void close() throws IOException {
         List<Long> open = new ArrayList<>(readers.keySet());
         open.addAll(writers.keySet());

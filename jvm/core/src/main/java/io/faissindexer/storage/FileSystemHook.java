@@ -52,6 +52,18 @@ public interface FileSystemHook extends Closeable {
     /** Deletes a file, or a directory with everything in it; {@code false} when it was not there. */
     boolean delete(String uri) throws IOException;
 
+    /** Whether {@link #concatenate} can be expected to work for files in an existing directory. */
+    boolean canConcatenate(String directory) throws IOException;
+
+    /**
+     * Appends finished files, in order, to a finished file of their directory without copying their bytes, in one step
+     * after which they are gone. None is empty.
+     *
+     * @return {@code false} where the file system cannot do that; every file is as it was then
+     * @throws java.io.FileNotFoundException when a file is missing
+     */
+    boolean concatenate(String target, String[] sources) throws IOException;
+
     /** Aborts every stream that is still open. */
     @Override
     void close() throws IOException;

@@ -118,6 +118,20 @@ public final class HadoopFileSystemHook implements FileSystemHook {
     }
 
     @Override
+    public boolean canConcatenate(String directory) throws IOException {
+        return Concatenation.isExpected(path(directory), configuration);
+    }
+
+    @Override
+    public boolean concatenate(String target, String[] sources) throws IOException {
+        List<Path> paths = new ArrayList<>();
+        for (String source : sources) {
+            paths.add(path(source));
+        }
+        return Concatenation.append(path(target), paths, configuration);
+    }
+
+    @Override
     public void close() throws IOException {
         IOException failure = null;
         List<Long> open = new ArrayList<>(readers.keySet());
