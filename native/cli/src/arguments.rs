@@ -324,6 +324,10 @@ pub(crate) struct TaskFlags {
     #[arg(long, value_name = "SIZE")]
     memory_limit: Option<String>,
 
+    /// Parts that an index is merged in, one after the other here: auto, which is one on a local disk, or a number
+    #[arg(long, value_name = "auto|N")]
+    merge_parts: Option<String>,
+
     /// What rows do that share an id
     #[arg(long, value_name = "fail|keepFirst|allow")]
     duplicate_ids: Option<String>,
@@ -343,6 +347,7 @@ impl TaskFlags {
         given([
             ("threads", &self.threads),
             ("memoryLimit", &self.memory_limit),
+            ("mergeParts", &self.merge_parts),
             ("duplicateIds", &self.duplicate_ids),
             ("overwrite", &self.overwrite),
             ("report", &self.report),

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use faiss_indexer_core::{
-    BuildError, ErrorKind, ImportControl, Result, Stage, StageKind, StageRequest, abandon, delete_unnamed_files,
-    evaluates, import_index, merge_tasks, plan_training, publish,
+    BuildError, ErrorKind, ImportControl, Result, Stage, StageKind, StageRequest, abandon, assemble_tasks,
+    delete_unnamed_files, evaluates, import_index, merge_tasks, plan_training, publish,
 };
 use faiss_indexer_storage::Storages;
 use log::{info, warn};
@@ -154,11 +154,13 @@ impl LocalBuild {
         self.every_partition(StageKind::Encode, "encode", &[trained.to_owned()], rows, first_partition)
     }
 
-    /// Merges into one index, or into one for each shard of the spec.
+    /// Merges into one index, or into one for each shard of the spec. Returns the receipts of parts too.
     fn merge(&mut self, encoded: &[String], rows: u64) -> Result<Vec<String>> {
         let tasks = (0..merge_tasks(&self.build)?).map(|shard| (shard, format!("merge-{shard:05}")));
         let finished = tasks.clone().filter_map(|(_, name)| self.journal.get(&name));
-        let mut done = finished.map(|receipt| rows_of(&receipt)).sum::<Result<u64>>()?;
+        // A part does not say how many of the rows it has.
+        let is_whole = assemble_tasks(&self.build)? == 0;
+        let mut done = if is_whole { finished.map(|receipt| rows_of(&receipt)).sum::<Result<u64>>()? } else { 0 };
         let phase = Phase::begin(self.progress, "merge", Some(rows), done);
         let mut receipts = Vec::new();
         for (shard, name) in tasks {
@@ -171,6 +173,25 @@ impl LocalBuild {
             done += stage.progress().rows;
         }
         phase.finish(done);
+        let assembled = self.assemble(encoded, &receipts)?;
+        receipts.extend(assembled);
+        Ok(receipts)
+    }
+
+    /// Joins what was merged in parts, if it was.
+    fn assemble(&mut self, encoded: &[String], merged: &[String]) -> Result<Vec<String>> {
+        let mut receipts = Vec::new();
+        for shard in 0..assemble_tasks(&self.build)? {
+            let name = format!("assemble-{shard:05}");
+            if let Some(receipt) = self.journal.get(&name) {
+                receipts.push(receipt);
+                continue;
+            }
+            let phase = Phase::begin(self.progress, "assemble", None, 0);
+            let stage = self.open(StageKind::Assemble, &[encoded, merged].concat(), shard)?;
+            receipts.push(self.journal.record(&name, show(&stage, &phase, 0, || stage.finish())?)?);
+            phase.finish(stage.progress().rows);
+        }
         Ok(receipts)
     }
 

@@ -1,6 +1,6 @@
 //! What every stage of one build knows: the spec, where files go, and what was decided on the way.
 
-use faiss_indexer_storage::{Storages, join};
+use faiss_indexer_storage::{Storage, Storages, join};
 use log::{info, warn};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::error::{BuildError, Result};
 use crate::family::Family;
 use crate::ledger::Ledger;
+use crate::merge::part::Part;
 use crate::numbers::to_u32;
 use crate::output_directory::prepare_output;
 use crate::publication::{Publication, remove_empty_directory};
@@ -54,9 +55,19 @@ pub(crate) struct BuildContext {
     pub(crate) training_rows: Option<u64>,
     /// Rows that the index will hold unless ids repeat, once it is known.
     pub(crate) good_rows: Option<u64>,
+    /// Whether the output's file system joins files, so that several tasks may make one.
+    #[serde(default)]
+    pub(crate) joins_files: bool,
+    /// Tasks that merge one index file.
+    #[serde(default = "one_part")]
+    pub(crate) merge_parts: u32,
     /// What the builds of the indexes that this one begins with left out.
     #[serde(default)]
     pub(crate) left_out_before: LeftOut,
+}
+
+fn one_part() -> u32 {
+    1
 }
 
 /// Rows of the input that are not in an index.
@@ -83,9 +94,23 @@ impl BuildContext {
         Family::parse(factory_string, self.spec.dimension, self.spec.metric, self.spec.id_map)
     }
 
-    /// One task of the merge stage for each index file.
+    /// The tasks of the merge stage: for each index file one, or one for each of its parts.
     pub(crate) fn merge_tasks(&self) -> Result<u32> {
-        to_u32(self.spec.shards)
+        to_u32(self.spec.shards * u64::from(self.merge_parts))
+    }
+
+    /// The shard and the part that a task of the merge stage makes.
+    pub(crate) fn merge_task(&self, task: u32) -> (u32, Part) {
+        let of = self.merge_parts.max(1);
+        match self.spec.shards {
+            1 if of == 1 => (0, Part::WHOLE),
+            _ => (task / of, Part { number: task % of, of }),
+        }
+    }
+
+    /// The tasks that join parts: one for each index file that has several.
+    pub(crate) fn assemble_tasks(&self) -> Result<u32> {
+        if self.merge_parts > 1 { to_u32(self.spec.shards) } else { Ok(0) }
     }
 
     pub(crate) fn published(&self, name: &str) -> String {
@@ -150,14 +175,27 @@ pub fn start_build(spec: &[(String, String)], output: &str, storages: &Storages)
         sample_rate,
         training_rows: None,
         good_rows: None,
+        joins_files: false,
+        merge_parts: one_part(),
         left_out_before: LeftOut::default(),
     };
 
-    storages.resolve(output)?.make_directories(&context.temporary_directory())?;
+    let (storage, directory) = (storages.resolve(output)?, context.temporary_directory());
+    storage.make_directories(&directory)?;
+    let joins_files = joins_files(storage.as_ref(), &directory);
+    let context = BuildContext { joins_files, ..context };
     if let Some(family) = family {
         info!("plan for {}", family.describe());
     }
     crate::receipts::to_json(&context)
+}
+
+/// Whether several tasks had better merge one file. That this cannot be found out is no reason to fail.
+pub(crate) fn joins_files(storage: &dyn Storage, directory: &str) -> bool {
+    storage.can_concatenate(directory).unwrap_or_else(|error| {
+        info!("one task merges: {error}");
+        false
+    })
 }
 
 /// Deletes the temporary files of a build that will not be finished. A build whose publication has begun keeps them:

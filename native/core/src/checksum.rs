@@ -46,6 +46,11 @@ const fn multiply(mut a: u32, mut b: u32) -> u32 {
     product
 }
 
+/// The checksum of two sequences of bytes, one after the other; the second has `bytes` bytes.
+pub(crate) fn joined(first: u32, second: u32, bytes: u64) -> u32 {
+    shifted(first, bytes) ^ second
+}
+
 /// What `checksum` contributes when `bytes` bytes follow it.
 fn shifted(mut checksum: u32, bytes: u64) -> u32 {
     for (powers, byte) in POWERS.iter().zip(bytes.to_le_bytes()) {
@@ -77,6 +82,11 @@ impl RangesChecksum {
         self.covered.fetch_add(length, Ordering::Relaxed);
     }
 
+    /// What the ranges that were added contribute to the checksum, and how many bytes they have.
+    pub(crate) fn so_far(&self) -> (u32, u64) {
+        (self.sum.load(Ordering::Relaxed), self.covered.load(Ordering::Relaxed))
+    }
+
     /// The checksum, once every byte was in a range.
     pub(crate) fn finished(&self) -> Option<u32> {
         (self.covered.load(Ordering::Relaxed) == self.length).then(|| self.sum.load(Ordering::Relaxed))
@@ -100,6 +110,9 @@ mod tests {
             sum.add(to_u64(last.0), last.1);
             assert_eq!(sum.finished(), Some(crc32c::crc32c(&bytes)), "step {step}");
         }
+        let (first, second) = bytes.split_at(40_001);
+        let both = joined(crc32c::crc32c(first), crc32c::crc32c(second), to_u64(second.len()));
+        assert_eq!(both, crc32c::crc32c(&bytes));
         assert_eq!(RangesChecksum::new(0).finished(), Some(crc32c::crc32c(&[])));
     }
 }

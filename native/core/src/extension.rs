@@ -7,7 +7,7 @@ use faiss_indexer_storage::{CreateMode, Storages, join};
 use log::info;
 use uuid::Uuid;
 
-use crate::build_context::{BuildContext, INDEX_NAME, LeftOut, abandon, shard_directory};
+use crate::build_context::{BuildContext, INDEX_NAME, LeftOut, abandon, joins_files, shard_directory};
 use crate::error::{BuildError, ErrorKind, Result};
 use crate::family::MergePlan;
 use crate::index_file::{IndexFile, Piece};
@@ -17,7 +17,7 @@ use crate::publication::finish_publication;
 use crate::receipts::{Clock, DuplicateRows, Receipt, Receipts, TrainReceipt, to_json};
 use crate::spec::{BadRows, IndexSpec};
 use crate::trained_state::{each_part, recover};
-use crate::training_plan::total_ledger;
+use crate::training_plan::{parts_for, total_ledger};
 use crate::verify::published_manifest;
 
 /// What the trained state depends on, so that an extension cannot choose it anew.
@@ -86,6 +86,9 @@ pub fn start_extension(
         let what = format!("its trained state has another fingerprint than the manifest's {}", manifest.fingerprint);
         return Err(BuildError::corrupt(&index.uri, what));
     };
+    let bytes = manifests.iter().filter_map(|manifest| manifest.index.as_ref()).map(|index| index.bytes).sum();
+    context.joins_files = may_join_files(&context, storages)?;
+    context.merge_parts = parts_for(&context, bytes)?;
     let build = to_json(&context)?;
     let (uri, bytes) = write_trained_state(&context, &index, &pieces, storages).inspect_err(|_| {
         // What matters to the user is why it could not be written.
@@ -97,6 +100,13 @@ pub fn start_extension(
     let clock = Clock::stop(began);
     let trained = TrainReceipt { uri, bytes, fingerprint, training_rows, queries: None, clock };
     Ok(Extension { build, trained: to_json(&Receipt::Train(trained))?, rows })
+}
+
+/// As far as can be told before there is a directory of the build: not of an output that does not exist.
+fn may_join_files(context: &BuildContext, storages: &Storages) -> Result<bool> {
+    let storage = storages.resolve(&context.output)?;
+    let is_there = storage.stat(&context.output)?.is_some();
+    Ok(is_there && joins_files(storage.as_ref(), &context.output))
 }
 
 fn write_trained_state(
@@ -196,6 +206,7 @@ fn override_spec(spec: &mut IndexSpec, first: &str, overrides: &[(String, String
     spec.overwrite = false;
     spec.threads = None;
     spec.shards = 1;
+    spec.merge_parts = None;
     for (key, value) in overrides {
         if FIXED_KEYS.contains(&key.as_str()) {
             return Err(BuildError::invalid(format!("{key} cannot be chosen: it is that of {first}")));

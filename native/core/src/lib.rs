@@ -52,6 +52,8 @@ mod lone_rows_tests;
 mod manifest;
 mod memory_estimate;
 mod merge;
+#[cfg(test)]
+mod merge_parts_tests;
 mod nearest;
 mod numbers;
 mod open_files;
@@ -103,8 +105,8 @@ pub use inspect::{IndexDescription, ListsDescription, index_bytes, inspect, insp
 pub use publication::{finish_publication, interrupted_publication};
 pub use publish::publish;
 pub use resumption::{
-    adopt_build, check_receipt, delete_unnamed_files, evaluates, merge_tasks, spec_defaults, temporary_directory,
-    unfinished_builds,
+    adopt_build, assemble_tasks, check_receipt, delete_unnamed_files, evaluates, merge_tasks, spec_defaults,
+    temporary_directory, unfinished_builds,
 };
 pub use scratch::set_scratch_directory;
 pub use spec::KEYS as SPEC_KEYS;

@@ -172,6 +172,8 @@ impl Manifest {
             sample_rate: 0.0,
             training_rows: Some(self.training_rows),
             good_rows: None,
+            joins_files: false,
+            merge_parts: 1,
             left_out_before: LeftOut::default(),
         }
     }

@@ -4,6 +4,8 @@
 //! every section of every run, so a block takes one read per run and section, and its place in the file is known
 //! before. Blocks are merged by all threads of the task, and written in any order where the storage can.
 //!
+//! Several tasks may merge one file: each writes a range of its bytes as a file of its own, see [`part`] and [`joining`].
+//!
 //! Memory depends on neither rows nor runs: up to 96 MiB of blocks being merged and a few that wait for the disk,
 //! 8 MiB of ids ahead, 24 bytes per list, and 16 KiB of list sizes per run. Positions are found before, in as much.
 //! With `keepFirst`, each repeated id takes 12 bytes, and 4 more with second codes.
@@ -13,8 +15,10 @@ mod first_runs;
 mod group_codes;
 mod id_order;
 pub(crate) mod id_rounds;
+pub(crate) mod joining;
 mod list_blocks;
 mod output;
+pub(crate) mod part;
 mod positions;
 mod row_merge;
 pub(crate) mod runs;
@@ -33,20 +37,21 @@ use log::info;
 
 use crate::build_context::BuildContext;
 use crate::cancellation::Cancellation;
-use crate::duplicates::find_duplicates;
+use crate::duplicates::{Repeats, find_duplicates};
 use crate::error::{BuildError, ErrorKind, Result};
 use crate::family::MergePlan;
-use crate::index_layout::{FilePiece, Labels};
+use crate::index_layout::{CodePart, FilePiece, Labels};
 use crate::index_template::index_pieces;
 use crate::merge::assembly::{assemble, file_bytes};
 use crate::merge::first_runs::FirstRuns;
 use crate::merge::output::{Output, block_bytes};
+use crate::merge::part::{PART_BLOCK_BYTES, Part, SectionSums};
 use crate::merge::positions::{LabelSource, PlaceTable};
 use crate::merge::row_merge::{RowMerge, TieMemory};
 use crate::merge::runs::Runs;
 use crate::merge::single_task::merge_in_memory;
 use crate::merge::ties::Ties;
-use crate::receipts::{Clock, DuplicateRows, MergeReceipt, Receipts};
+use crate::receipts::{Clock, DuplicateRows, MergeReceipt, PartOfFile, Receipts};
 use crate::scratch::scratch_directory;
 use crate::spec::DuplicateIds;
 use crate::stage::Progress;
@@ -77,21 +82,24 @@ impl<'a> MergeResources<'a> {
 /// A file that was made of runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct MergedFile {
+    /// Of the part, where several tasks make the file; rows are those of the whole.
     pub(crate) bytes: u64,
     pub(crate) crc32c: u32,
     pub(crate) rows: u64,
     pub(crate) duplicates: DuplicateRows,
+    /// What was read, where several tasks make the file.
+    pub(crate) sections: SectionSums,
 }
 
-/// Merges the runs of `shard` that `receipts` name into one file in the temporary directory.
+/// Merges the runs that `receipts` name and that belong to `task` into a file in the temporary directory.
 pub(crate) fn merge(
     context: &BuildContext,
     receipts: &Receipts,
-    shard: u32,
+    task: u32,
     resources: &MergeResources,
 ) -> Result<MergeReceipt> {
     let began = Clock::start();
-    let shard = if context.spec.shards > 1 { shard } else { 0 };
+    let (shard, part) = context.merge_task(task);
     if u64::from(shard) >= context.spec.shards {
         return Err(BuildError::invalid(format!("shard {shard} does not exist; shards={}", context.spec.shards)));
     }
@@ -110,13 +118,15 @@ pub(crate) fn merge(
     let runs = Runs::open(layout, files, resources.storages)?;
     let encoded: u64 = runs.rows().sum();
     info!("merging {encoded} rows in {} runs", runs.count());
+    let block_bytes = if part.is_whole() { resources.block_bytes } else { PART_BLOCK_BYTES };
+    let resources = &MergeResources { block_bytes, ..*resources };
 
     let uri = context.attempt_file("index");
     let policy = context.spec.duplicate_ids;
     let merged = match family.merge_plan() {
         MergePlan::SingleTask => merge_in_memory(&runs, &family, &trained.bytes, policy, &uri, resources)?,
         MergePlan::ByLists | MergePlan::ByPosition => {
-            merge_runs(&runs, policy, |rows| index_pieces(&trained.bytes, &family, rows), &uri, resources)?
+            merge_runs(&runs, policy, |rows| index_pieces(&trained.bytes, &family, rows), &uri, part, resources)?
         }
     };
     Ok(MergeReceipt {
@@ -128,19 +138,21 @@ pub(crate) fn merge(
         duplicates: merged.duplicates,
         fingerprint: trained.fingerprint,
         shard,
+        part: (!part.is_whole()).then_some(PartOfFile { number: part.number, of: part.of, sections: merged.sections }),
         clock: Clock::stop(began),
     })
 }
 
-/// Merges `runs` into the file `uri` of the pieces that `make_pieces` gives for the number of rows.
+/// Merges `runs` into the file `uri` of what `part` has of the pieces that `make_pieces` gives for the number of rows.
 pub(crate) fn merge_runs(
     runs: &Runs,
     policy: DuplicateIds,
     make_pieces: impl Fn(u64) -> Result<Vec<FilePiece>>,
     uri: &str,
+    part: Part,
     resources: &MergeResources,
 ) -> Result<MergedFile> {
-    let merged = merge_checked(runs, policy, make_pieces, uri, resources);
+    let merged = merge_checked(runs, policy, make_pieces, uri, part, resources);
     merged.map_err(|error| runs.name_damaged(error, resources.cancellation))
 }
 
@@ -149,11 +161,17 @@ fn merge_checked(
     policy: DuplicateIds,
     make_pieces: impl Fn(u64) -> Result<Vec<FilePiece>>,
     uri: &str,
+    part: Part,
     resources: &MergeResources,
 ) -> Result<MergedFile> {
     let MergeResources { storages, workers, cancellation, progress, block_bytes } = *resources;
     let sizes = runs.list_sizes(cancellation)?;
-    let (duplicates, mut repeats) = find_duplicates(runs, policy, workers, cancellation)?;
+    // What the first part tells of repeated ids, the others need only where it changes what they write.
+    let has_second_codes = runs.layout.second_code_size > 0;
+    let (duplicates, mut repeats) = match part.number == 0 || policy == DuplicateIds::KeepFirst || has_second_codes {
+        true => find_duplicates(runs, policy, workers, cancellation)?,
+        false => (DuplicateRows::default(), Repeats::default()),
+    };
     let mut without_repeats = None;
     if !repeats.is_empty() {
         let kept = without_repeats.insert(sizes.clone());
@@ -164,7 +182,21 @@ fn merge_checked(
 
     let pieces = make_pieces(rows)?;
     let goes_by_place = pieces.iter().any(|piece| matches!(piece, FilePiece::Lists { labels: Labels::Positions, .. }));
-    let labels = if !goes_by_place {
+    let output = Output::create(uri, file_bytes(&pieces, &runs.layout, kept), part, resources)?;
+    let is_reached = |kind: fn(&FilePiece) -> bool| {
+        let mut end = 0;
+        pieces.iter().any(|piece| {
+            let begin = end;
+            end += file_bytes(std::slice::from_ref(piece), &runs.layout, kept);
+            kind(piece) && output.window().reaches(&(begin..end))
+        })
+    };
+    let needs_first_codes = !part.is_whole()
+        && has_second_codes
+        && duplicates.rows > 0
+        && is_reached(|piece| matches!(piece, FilePiece::Codes { part: CodePart::Second, .. }));
+    let needs_labels = needs_first_codes || is_reached(|piece| matches!(piece, FilePiece::Lists { .. }));
+    let labels = if !goes_by_place || !needs_labels {
         LabelSource::Ids
     } else if runs.layout.nlist == 1 {
         LabelSource::PlacesInList
@@ -181,13 +213,21 @@ fn merge_checked(
         _ if repeats.is_empty() => TieMemory::Orders(Ties::default()),
         _ => TieMemory::First(FirstRuns::new(repeats.count())),
     };
-    let merge = RowMerge { runs, sizes: &sizes, kept, repeats: &repeats, ties, labels, cancellation, progress };
-
-    let length = file_bytes(&pieces, &runs.layout, kept);
-    let output = Output::create(uri, length, storages, workers, cancellation, progress)?;
+    let merge = RowMerge {
+        runs,
+        sizes: &sizes,
+        kept,
+        repeats: &repeats,
+        ties,
+        needs_first_codes,
+        labels,
+        cancellation,
+        progress,
+    };
     assemble(&pieces, &merge, &output, block_bytes)?;
+    let sections = output.window().sums();
     let (bytes, crc32c) = output.finish()?;
-    Ok(MergedFile { bytes, crc32c, rows, duplicates })
+    Ok(MergedFile { bytes, crc32c, rows, duplicates, sections })
 }
 
 /// The sample stage counted the rows; an input that changed since then would give an index of neither state.

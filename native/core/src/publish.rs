@@ -278,7 +278,7 @@ fn stage_seconds(receipts: &Receipts) -> BTreeMap<String, f64> {
         ("sample", receipts.samples.iter().map(|receipt| receipt.clock).collect()),
         ("train", receipts.trained.iter().map(|receipt| receipt.clock).collect()),
         ("encode", receipts.shards.iter().map(|receipt| receipt.clock).collect()),
-        ("merge", receipts.merged.iter().map(|receipt| receipt.clock).collect()),
+        ("merge", receipts.merge_clocks()),
         ("evaluate", receipts.evaluated.iter().map(|receipt| receipt.clock).collect()),
     ];
     let seconds = |(name, clocks): (&str, Vec<Clock>)| (name.to_owned(), Clock::wall_seconds(clocks));

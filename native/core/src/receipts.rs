@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{BuildError, ErrorKind, Result};
 use crate::evaluation::Evaluation;
 use crate::ledger::Ledger;
+use crate::merge::part::SectionSums;
 use crate::process_memory::memory_bytes;
 
 /// The report of any stage.
@@ -117,7 +118,28 @@ pub(crate) struct MergeReceipt {
     pub(crate) fingerprint: String,
     /// The part of the output that this index is.
     pub(crate) shard: u32,
+    /// Which part of the file this is, of a file that several tasks make: bytes and checksum are those of the part, rows
+    /// those of the index.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) part: Option<PartOfFile>,
     pub(crate) clock: Clock,
+}
+
+/// A range of the bytes of an index file, in a file of its own. Ranges follow one another as their numbers do.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PartOfFile {
+    pub(crate) number: u32,
+    pub(crate) of: u32,
+    /// What was read for it.
+    pub(crate) sections: SectionSums,
+}
+
+impl MergeReceipt {
+    pub(crate) fn checksum(&self) -> Result<u32> {
+        u32::from_str_radix(&self.crc32c, 16)
+            .map_err(|_| BuildError::invalid(format!("a receipt has the checksum '{}'", self.crc32c)))
+    }
 }
 
 /// Rows whose id another row has too, whatever became of them.
@@ -193,6 +215,8 @@ pub(crate) struct Receipts {
     pub(crate) shards: Vec<ShardReceipt>,
     /// One for each shard of the output, in the order of the shards.
     pub(crate) merged: Vec<MergeReceipt>,
+    /// Parts of these, of a merge in several parts, in the order of shards and parts.
+    pub(crate) parts: Vec<MergeReceipt>,
     pub(crate) evaluated: Option<EvaluateReceipt>,
 }
 
@@ -206,16 +230,40 @@ impl Receipts {
                 Receipt::Sample(sample) => receipts.samples.push(sample),
                 Receipt::Train(trained) => receipts.trained = Some(trained),
                 Receipt::Encode(shard) => receipts.shards.push(shard),
+                Receipt::Merge(part) if part.part.is_some() => receipts.parts.push(part),
                 Receipt::Merge(merged) => receipts.merged.push(merged),
                 Receipt::Evaluate(evaluated) => receipts.evaluated = Some(evaluated),
             }
         }
         receipts.merged.sort_by_key(|merged| merged.shard);
+        let number = |receipt: &MergeReceipt| receipt.part.as_ref().map(|part| part.number);
+        receipts.parts.sort_by_key(|part| (part.shard, number(part)));
         Ok(receipts)
     }
 
     pub(crate) fn trained(&self) -> Result<&TrainReceipt> {
         self.trained.as_ref().ok_or_else(|| BuildError::invalid("the receipt of the stage train is missing"))
+    }
+
+    /// The parts of the file of `shard`, of which there have to be `parts`.
+    pub(crate) fn parts_of(&self, shard: u32, parts: u32) -> Result<Vec<&MergeReceipt>> {
+        let found: Vec<&MergeReceipt> = self.parts.iter().filter(|receipt| receipt.shard == shard).collect();
+        let places = found.iter().filter_map(|receipt| receipt.part.as_ref()).map(|part| (part.number, part.of));
+        let is_same = |receipt: &&MergeReceipt| {
+            found.first().is_some_and(|first| (first.rows, &first.fingerprint) == (receipt.rows, &receipt.fingerprint))
+        };
+        if places.eq((0..parts).map(|number| (number, parts))) && found.iter().all(is_same) {
+            Ok(found)
+        } else {
+            let found = found.len();
+            let message = format!("{found} receipts of parts are there for shard {shard}, and there are {parts} parts");
+            Err(BuildError::invalid(message))
+        }
+    }
+
+    /// When each task that merged or joined began and ended.
+    pub(crate) fn merge_clocks(&self) -> Vec<Clock> {
+        self.merged.iter().chain(&self.parts).map(|receipt| receipt.clock).collect()
     }
 
     /// The files of all shards, of which there have to be `shards`.

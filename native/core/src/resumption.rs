@@ -55,6 +55,14 @@ pub fn merge_tasks(build: &str) -> Result<u32> {
     BuildContext::from_json(build)?.merge_tasks()
 }
 
+/// How many tasks join what the merge stage wrote in parts; none where every task of it makes a whole file.
+///
+/// # Errors
+/// As [`temporary_directory`].
+pub fn assemble_tasks(build: &str) -> Result<u32> {
+    BuildContext::from_json(build)?.assemble_tasks()
+}
+
 /// Whether the stage evaluate, one task, follows the merge.
 ///
 /// # Errors

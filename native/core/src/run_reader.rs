@@ -7,6 +7,7 @@ use faiss_indexer_storage::{RandomRead, Storage, Storages};
 use crate::cancellation::Cancellation;
 use crate::checksum::RangesChecksum;
 use crate::error::{BuildError, ErrorKind, Result};
+use crate::merge::part::SectionSum;
 use crate::numbers::{to_u64, to_usize};
 use crate::open_files::KeptOpen;
 use crate::receipts::RunFile;
@@ -145,6 +146,17 @@ impl SectionPass<'_> {
         let checksum = RangesChecksum::new(bytes);
         let Self { run, item_bytes, .. } = *self;
         SectionPass { run, first, begin, end: begin + bytes, item_bytes, expected: None, checksum, whole: None }
+    }
+
+    /// Begins to read the same items apart from this pass.
+    pub(crate) fn again(&self) -> SectionPass<'_> {
+        self.reread(self.first, (self.end - self.begin) / self.item_bytes.max(1))
+    }
+
+    /// What was read until now, as a part of what all runs hold.
+    pub(crate) fn so_far(&self) -> SectionSum {
+        let (crc32c, bytes) = self.checksum.so_far();
+        SectionSum { crc32c, rows: bytes / self.item_bytes.max(1) }
     }
 
     /// Fills `buffer` with the items from number `first` on.

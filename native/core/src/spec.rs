@@ -7,13 +7,14 @@ use crate::faiss_index::FaissMetric;
 use crate::nearest::nearest;
 
 /// Every key of a spec. The command line has the same words in kebab-case.
-pub const KEYS: [&str; 13] = [
+pub const KEYS: [&str; 14] = [
     "badRows",
     "dimension",
     "duplicateIds",
     "factoryString",
     "idMap",
     "memoryLimit",
+    "mergeParts",
     "metric",
     "overwrite",
     "report",
@@ -25,6 +26,9 @@ pub const KEYS: [&str; 13] = [
 
 /// Each shard is a directory and an index to load; more of them are a mistake.
 const MOST_SHARDS: u64 = 1024;
+
+/// More tasks would wait for the same disks.
+pub(crate) const MOST_MERGE_PARTS: u64 = 64;
 
 /// The distance that the index ranks by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,6 +108,9 @@ pub(crate) struct IndexSpec {
     pub(crate) id_map: IdMap,
     /// Number of complete indexes that share the rows.
     pub(crate) shards: u64,
+    /// Tasks that merge one index file; chosen by its size when absent.
+    #[serde(default)]
+    pub(crate) merge_parts: Option<u64>,
     /// Whether a page about the finished index is written beside it.
     pub(crate) report: bool,
 }
@@ -124,6 +131,7 @@ impl IndexSpec {
             overwrite: false,
             id_map: IdMap::Auto,
             shards: 1,
+            merge_parts: None,
             report: true,
         };
         for (key, value) in pairs {
@@ -171,6 +179,15 @@ impl IndexSpec {
             "overwrite" => self.overwrite = choice(key, value, &[("true", true), ("false", false)])?,
             "idMap" => self.id_map = choice(key, value, &[("auto", IdMap::Auto), ("always", IdMap::Always)])?,
             "shards" => self.shards = whole_number(key, value, 1, MOST_SHARDS)?,
+            "mergeParts" => {
+                self.merge_parts = match value {
+                    "auto" => None,
+                    _ => Some(
+                        whole_number(key, value, 1, MOST_MERGE_PARTS)
+                            .map_err(|error| BuildError::invalid(format!("{error}, nor auto")))?,
+                    ),
+                };
+            }
             "report" => self.report = choice(key, value, &[("true", true), ("false", false)])?,
             unknown => {
                 let suggestion = nearest(unknown, KEYS).unwrap_or("factoryString");
@@ -252,6 +269,8 @@ mod tests {
             ("overwrite", "yes", "true, false"),
             ("idMap", "never", "auto, always"),
             ("shards", "0", "1 to 1024"),
+            ("mergeParts", "0", "1 to 64"),
+            ("mergeParts", "some", "auto"),
             ("report", "yes", "true, false"),
         ] {
             let message = spec(&[(key, value)]).unwrap_err().to_string();

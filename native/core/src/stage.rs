@@ -13,6 +13,7 @@ use crate::cancellation::Cancellation;
 use crate::error::{BuildError, ErrorKind, Result};
 use crate::extension::refuse_bad_rows;
 use crate::ledger::BadRow;
+use crate::merge::joining::join_parts;
 use crate::merge::{MergeResources, merge};
 use crate::numbers::{to_u64, to_usize};
 use crate::receipts::{Receipt, Receipts, to_json};
@@ -31,8 +32,10 @@ pub enum StageKind {
     Train,
     /// Encodes the rows of a partition into a shard.
     Encode,
-    /// Merges all shards into one index file.
+    /// Merges all shards into one index file, or into a part of it.
     Merge,
+    /// Makes one index file of its parts.
+    Assemble,
     /// Measures the merged index, for builds with `report=true`.
     Evaluate,
 }
@@ -46,11 +49,12 @@ impl StageKind {
             Self::Train => "train",
             Self::Encode => "encode",
             Self::Merge => "merge",
+            Self::Assemble => "assemble",
             Self::Evaluate => "evaluate",
         }
     }
 
-    const ALL: [Self; 5] = [Self::Sample, Self::Train, Self::Encode, Self::Merge, Self::Evaluate];
+    const ALL: [Self; 6] = [Self::Sample, Self::Train, Self::Encode, Self::Merge, Self::Assemble, Self::Evaluate];
 }
 
 impl FromStr for StageKind {
@@ -72,9 +76,10 @@ pub struct StageRequest {
     /// The build, as [`crate::start_build`] or [`crate::plan_training`] returned it.
     pub build: String,
     /// Receipts of earlier stages: all samples for `Train`, the trained state for `Encode`, the trained state and all
-    /// shards for `Merge`, and these and the merged file for `Evaluate`.
+    /// shards for `Merge`, these and the parts for `Assemble`, and all of these and the merged file for `Evaluate`.
     pub receipts: Vec<String>,
-    /// The number of the partition, for names and messages; for `Merge`, the shard of the output.
+    /// The number of the partition, for names and messages; for `Merge`, of the task; for `Assemble`, of the shard of the
+    /// output.
     pub partition: u32,
     /// The task's share of CPUs; the spec's `threads` overrides it.
     pub threads: usize,
@@ -121,6 +126,8 @@ pub struct ProgressReport {
 pub struct Stage {
     kind: StageKind,
     dimension: usize,
+    output: String,
+    temporary_directory: String,
     cancellation: Cancellation,
     progress: Progress,
     task: Mutex<Task>,
@@ -131,6 +138,7 @@ enum Task {
     Train(Box<SingleTask>),
     Encode(Box<ShardBuilder>),
     Merge(Box<SingleTask>),
+    Assemble(Box<SingleTask>),
     Evaluate(Box<SingleTask>),
     Ended,
 }
@@ -149,8 +157,14 @@ impl Stage {
     /// # Errors
     /// [`ErrorKind::InvalidSpec`] if the request does not fit the stage; storage errors.
     pub fn open(request: StageRequest) -> Result<Self> {
-        let StageRequest { kind, build, receipts, partition, threads, storages } = request;
-        let context = BuildContext::from_json(&build)?;
+        let context = BuildContext::from_json(&request.build)?;
+        let (output, temporary_directory) = (context.output.clone(), context.temporary_directory());
+        Self::open_checked(request, context).map_err(|error| with_cause(error, &output, &temporary_directory))
+    }
+
+    fn open_checked(request: StageRequest, context: BuildContext) -> Result<Self> {
+        let StageRequest { kind, build: _, receipts, partition, threads, storages } = request;
+        let (output, temporary_directory) = (context.output.clone(), context.temporary_directory());
         let dimension = to_usize(context.spec.dimension)?;
         let threads = context.spec.threads.map_or(Ok(threads), to_usize)?.max(1);
         let receipts = Receipts::parse(&receipts)?;
@@ -164,6 +178,9 @@ impl Stage {
             }
             StageKind::Train => Task::Train(Box::new(SingleTask { context, partition, receipts, storages, workers })),
             StageKind::Merge => Task::Merge(Box::new(SingleTask { context, partition, receipts, storages, workers })),
+            StageKind::Assemble => {
+                Task::Assemble(Box::new(SingleTask { context, partition, receipts, storages, workers }))
+            }
             StageKind::Evaluate => {
                 Task::Evaluate(Box::new(SingleTask { context, partition, receipts, storages, workers }))
             }
@@ -171,6 +188,8 @@ impl Stage {
         Ok(Self {
             kind,
             dimension,
+            output,
+            temporary_directory,
             cancellation: Cancellation::default(),
             progress: Progress::default(),
             task: Mutex::new(task),
@@ -240,6 +259,10 @@ impl Stage {
                     let resources = MergeResources::new(&storages, &workers, cancellation, progress);
                     Receipt::Merge(merge(&context, &receipts, partition, &resources)?)
                 }
+                Task::Assemble(task) => {
+                    let SingleTask { context, partition, receipts, storages, .. } = *task;
+                    Receipt::Merge(join_parts(&context, &receipts, partition, &storages, cancellation, progress)?)
+                }
                 Task::Evaluate(task) => {
                     let SingleTask { context, receipts, storages, workers, .. } = *task;
                     let measured = evaluate_build(&context, &receipts, &storages, &workers, cancellation, progress);
@@ -272,7 +295,7 @@ impl Stage {
         if result.is_err() {
             *task = Task::Ended;
         }
-        result
+        result.map_err(|error| with_cause(error, &self.output, &self.temporary_directory))
     }
 
     fn lock(&self) -> Result<MutexGuard<'_, Task>> {
@@ -291,6 +314,15 @@ impl Stage {
     fn takes_no_rows(&self) -> BuildError {
         BuildError::invalid(format!("the stage {} takes no rows", self.kind.name()))
     }
+}
+
+/// Files of a build are gone for one reason above all.
+fn with_cause(error: BuildError, output: &str, temporary_directory: &str) -> BuildError {
+    let text = error.to_string();
+    if error.kind() != ErrorKind::NotFound || !text.contains(temporary_directory) || text.ends_with('?') {
+        return error;
+    }
+    BuildError::new(ErrorKind::NotFound, format!("{text}; has another build published into {output}?"))
 }
 
 impl fmt::Debug for Stage {

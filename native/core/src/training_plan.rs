@@ -2,11 +2,13 @@
 
 use crate::build_context::BuildContext;
 use crate::error::{BuildError, ErrorKind, Result};
+use crate::faiss_index::FaissIndex;
 use crate::family::{Family, MergePlan};
 use crate::ledger::{BadRow, Ledger};
 use crate::memory_estimate::check_single_task_memory;
+use crate::numbers::to_u32;
 use crate::receipts::{Receipts, to_json};
-use crate::spec::{BadRows, IndexSpec};
+use crate::spec::{BadRows, IndexSpec, MOST_MERGE_PARTS};
 
 /// What the sample stage led to.
 #[derive(Debug, Clone)]
@@ -18,8 +20,11 @@ pub struct TrainingDecision {
     pub resample: bool,
     /// Sentences for the user.
     pub notes: Vec<String>,
-    /// Tasks of the merge stage, numbered from 0 as partitions are: one for every index file.
+    /// Tasks of the merge stage, numbered from 0 as partitions are: one for every index file, or several that each make
+    /// a part of it.
     pub merge_tasks: u32,
+    /// Tasks of the stage assemble, which follows where parts are made: one for every index file, else none.
+    pub assemble_tasks: u32,
     /// Whether the stage evaluate, one task, follows the merge.
     pub evaluates: bool,
 }
@@ -66,8 +71,40 @@ pub fn plan_training(build: &str, receipts: &[String]) -> Result<TrainingDecisio
     } else {
         notes.append(&mut final_notes);
     }
-    let merge_tasks = context.merge_tasks()?;
-    Ok(TrainingDecision { build: to_json(&context)?, resample, notes, merge_tasks, evaluates: context.spec.report })
+    context.merge_parts = merge_parts(&context, &family, rows)?;
+    let (merge_tasks, assemble_tasks) = (context.merge_tasks()?, context.assemble_tasks()?);
+    let evaluates = context.spec.report;
+    Ok(TrainingDecision { build: to_json(&context)?, resample, notes, merge_tasks, assemble_tasks, evaluates })
+}
+
+/// The tasks that merge one of the index files of `rows` rows.
+fn merge_parts(context: &BuildContext, family: &Family, rows: u64) -> Result<u32> {
+    const ID: u64 = 8;
+    let rows = rows.div_ceil(context.spec.shards);
+    let dimension = context.spec.dimension;
+    // Codes are hardly ever larger than the rows, which tell in most cases that there is nothing to choose.
+    let may_be_large = context.joins_files && rows.saturating_mul(dimension * 8 + 2 * ID) > BYTES_PER_PART;
+    let bytes = match (context.spec.merge_parts, family.merge_plan()) {
+        (_, MergePlan::SingleTask) => return Ok(1),
+        (None, _) if may_be_large => {
+            let empty = FaissIndex::create(dimension, family.inner_factory_string(), context.spec.metric.in_faiss())?;
+            rows.saturating_mul(empty.shape().row_bytes() + ID)
+        }
+        _ => 0,
+    };
+    parts_for(context, bytes)
+}
+
+/// An index file that would take one task long to write.
+const BYTES_PER_PART: u64 = 1 << 30;
+
+/// As many parts of a file of `bytes` as were asked for, else one for each GiB where the file system joins them.
+pub(crate) fn parts_for(context: &BuildContext, bytes: u64) -> Result<u32> {
+    match context.spec.merge_parts {
+        Some(parts) => to_u32(parts),
+        None if context.joins_files => to_u32((bytes / BYTES_PER_PART).clamp(1, MOST_MERGE_PARTS)),
+        None => Ok(1),
+    }
 }
 
 /// Refuses a family that one task builds in memory when `rows` rows need more than the limit.

@@ -90,12 +90,13 @@ fn plan_training<'local>(
     let build = text(env, &build, "build")?;
     let receipts = texts(env, &receipts, "receipts")?;
     let decision = core::plan_training(&build, &receipts)?;
-    let core::TrainingDecision { build, resample, notes, merge_tasks, evaluates } = decision;
+    let core::TrainingDecision { build, resample, notes, merge_tasks, assemble_tasks, evaluates } = decision;
     let facts = [
         ("build", build),
         ("resample", resample.to_string()),
         ("notes", notes.join("\n")),
         ("mergeTasks", merge_tasks.to_string()),
+        ("assembleTasks", assemble_tasks.to_string()),
         ("evaluates", evaluates.to_string()),
     ];
     strings(env, facts.into_iter().flat_map(|(key, value)| [key.to_owned(), value]))

@@ -105,7 +105,7 @@ fn stages(receipts: &Receipts) -> Vec<StageFigures> {
         ("sample", receipts.samples.iter().map(|receipt| receipt.clock).collect()),
         ("train", receipts.trained.iter().map(|receipt| receipt.clock).collect()),
         ("encode", receipts.shards.iter().map(|receipt| receipt.clock).collect()),
-        ("merge", receipts.merged.iter().map(|receipt| receipt.clock).collect()),
+        ("merge", receipts.merge_clocks()),
         ("evaluate", receipts.evaluated.iter().map(|receipt| receipt.clock).collect()),
     ];
     let figures = |(name, clocks): (&str, Vec<Clock>)| StageFigures {

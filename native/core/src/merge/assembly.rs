@@ -5,9 +5,10 @@ use crate::index_layout::{CodePart, FilePiece, ListFormat, RowPacking};
 use crate::index_template::{list_block_header, packed_list_block_header};
 use crate::merge::list_blocks::{BlockBuffers, LargeList, ListBlock, ListPlanner, list_bytes};
 use crate::merge::output::Output;
+use crate::merge::part::Claim;
 use crate::merge::positions::LabelSource;
 use crate::merge::row_merge::RowMerge;
-use crate::merge::runs::finish;
+use crate::merge::runs::{again, finish};
 use crate::merge::sequence::{Content, SequencePasses, write_all_rows, write_sequence};
 use crate::numbers::to_u64;
 use crate::run_file::{RunLayout, Section};
@@ -36,8 +37,12 @@ pub(crate) fn assemble(pieces: &[FilePiece], merge: &RowMerge, output: &Output, 
     for piece in pieces {
         let begin = offset;
         offset += file_bytes(std::slice::from_ref(piece), layout, merge.kept);
+        let is_reached = output.window().reaches(&(begin..offset));
         match piece {
             FilePiece::Bytes(bytes) => output.write(begin, bytes)?,
+            FilePiece::Lists { .. } | FilePiece::Codes { part: CodePart::First, .. }
+                if !is_reached && !merge.needs_first_codes => {}
+            FilePiece::Codes { part: CodePart::Second, .. } | FilePiece::IdMap if !is_reached => {}
             FilePiece::Lists { format, .. } => {
                 let header = lists_header(format, layout, merge.kept);
                 output.write(begin, &header)?;
@@ -86,20 +91,36 @@ fn write_lists(merge: &RowMerge, output: &Output, format: &ListFormat, offset: u
     let sizes = merge.runs.passes(Section::ListSizes);
     let ids = merge.runs.passes(Section::Ids);
     let codes = merge.runs.passes(Section::Codes);
+    let (ids_again, codes_again) = (again(&ids), again(&codes));
     let buffers = BlockBuffers::default();
     let mut planner = ListPlanner::new(merge, format, &sizes, offset, block_bytes);
     loop {
         output.fill(
-            || planner.next(),
-            |block: &mut ListBlock| block.read(&ids, &codes, merge, &buffers),
+            || loop {
+                merge.cancellation.check()?;
+                let Some(mut block) = planner.next()? else { return Ok(None) };
+                match output.claim(&block.bytes(), merge.needs_first_codes) {
+                    Claim::Foreign => continue,
+                    claim => block.is_own = claim == Claim::Own,
+                }
+                return Ok(Some(block));
+            },
+            |block: &mut ListBlock| match block.is_own {
+                true => block.read(&ids, &codes, merge, &buffers),
+                false => block.read(&ids_again, &codes_again, merge, &buffers),
+            },
             |block| block.merge(merge, format, &buffers),
         )?;
         let Some(large) = planner.large_list()? else { break };
+        let end = large.offset + list_bytes(format, merge.runs.layout.code_size, merge.kept[large.list]);
+        if !output.window().reaches(&(large.offset..end)) && !merge.needs_first_codes {
+            continue;
+        }
         write_large_list(merge, output, format, &large, [&ids, &codes], block_bytes)?;
     }
     finish(&sizes)?;
-    finish(&ids)?;
-    finish(&codes)
+    output.window().settle(Section::Ids, &ids)?;
+    output.window().settle(Section::Codes, &codes)
 }
 
 /// The codes of a list that is larger than a block, and its labels, in the order of the format.
@@ -114,19 +135,23 @@ fn write_large_list(
     let list = u32::try_from(large.list).map_err(|_| unknown("a list number beyond 32 bits"))?;
     let kept = merge.kept[large.list];
     let code_size = merge.runs.layout.code_size;
-    let ids: Vec<SectionPass> =
-        ids.iter().zip(&large.ranges).map(|(pass, (first, rows))| pass.part(*first, *rows)).collect();
+    // One task alone counts the ids of the list: the one that it begins with.
+    let is_own = output.claim(&(large.offset..large.offset), false) == Claim::Own;
+    let ranges = ids.iter().zip(&large.ranges);
+    let ids: Vec<SectionPass> = match is_own {
+        true => ranges.map(|(pass, (first, rows))| pass.part(*first, *rows)).collect(),
+        false => ranges.map(|(pass, (first, rows))| pass.reread(*first, *rows)).collect(),
+    };
     let write_codes = |offset, packing| {
         let passes = SequencePasses { ids: &ids, codes, lists: None };
         let content = Content::Codes { list, packing };
         write_sequence(merge, output, &passes, large.ranges.iter().copied(), content, offset, block_bytes)
     };
     // Only the first reading of the ids counts as part of the section, so the second is compared with it.
-    let again: Vec<SectionPass> =
-        ids.iter().zip(&large.ranges).map(|(pass, (first, rows))| pass.reread(*first, *rows)).collect();
+    let ids_again = again(&ids);
     let write_labels = |offset| match &merge.labels {
         LabelSource::Ids => {
-            let passes = SequencePasses { ids: &again, codes: &[], lists: None };
+            let passes = SequencePasses { ids: &ids_again, codes: &[], lists: None };
             let content = Content::Ids { list: Some(list) };
             write_sequence(merge, output, &passes, large.ranges.iter().copied(), content, offset, block_bytes)
         }
@@ -146,7 +171,7 @@ fn write_large_list(
         }
     }
     match &merge.labels {
-        LabelSource::Ids => again.iter().zip(&ids).try_for_each(|(again, before)| again.agree(before)),
+        LabelSource::Ids => ids_again.iter().zip(&ids).try_for_each(|(again, before)| again.agree(before)),
         _ => Ok(()),
     }
 }
@@ -163,11 +188,15 @@ fn write_places(
     for first in (0..kept).step_by((block_bytes / 8).max(1)) {
         merge.cancellation.check()?;
         let count = to_u64(block_bytes / 8).max(1).min(kept - first);
+        let begin = offset + first * 8;
+        if output.claim(&(begin..begin + count * 8), false) == Claim::Foreign {
+            continue;
+        }
         let places = match labels {
             LabelSource::Places(places) => places.read(row + first, count)?,
             _ => (first..first + count).flat_map(u64::to_le_bytes).collect(),
         };
-        output.write(offset + first * 8, &places)?;
+        output.write(begin, &places)?;
     }
     Ok(())
 }

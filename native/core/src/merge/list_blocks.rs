@@ -50,8 +50,11 @@ pub(crate) struct ListBlock {
     sizes: Vec<u32>,
     pieces: Vec<Piece>,
     offset: u64,
+    end: u64,
     row: u64,
     rows: u64,
+    /// Whether this task is the one that counts its rows.
+    pub(crate) is_own: bool,
     ids: Vec<u8>,
     codes: Vec<u8>,
     places: Vec<u8>,
@@ -115,7 +118,10 @@ impl<'a> ListPlanner<'a> {
         self.row += rows;
         self.list = end;
         let (ids, codes, places) = (Vec::new(), Vec::new(), Vec::new());
-        Ok(Some(ListBlock { lists: begin..end, sizes, pieces, offset, row, rows, ids, codes, places }))
+        let (lists, block_end) = (begin..end, self.offset);
+        let block =
+            ListBlock { lists, sizes, pieces, offset, end: block_end, row, rows, is_own: true, ids, codes, places };
+        Ok(Some(block))
     }
 
     /// The list at which `next` stopped.
@@ -151,6 +157,11 @@ impl<'a> ListPlanner<'a> {
 }
 
 impl ListBlock {
+    /// Its place in the index.
+    pub(crate) fn bytes(&self) -> Range<u64> {
+        self.offset..self.end
+    }
+
     pub(crate) fn read(
         &mut self,
         ids: &[SectionPass],
@@ -258,7 +269,9 @@ impl ListBlock {
             }
             places_before += to_usize(rows)?;
         }
-        merge.progress.add_rows(self.rows);
+        if self.is_own {
+            merge.progress.add_rows(self.rows);
+        }
         buffers.give_back(self.ids, self.codes);
         Ok(vec![(self.offset, out)])
     }

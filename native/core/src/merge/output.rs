@@ -1,15 +1,18 @@
 //! The file that a merge fills: in any order and by all threads where the storage can, else from front to back.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Builder;
 
-use faiss_indexer_storage::{CreateMode, PositionalFile, SequentialWrite, Storages};
+use faiss_indexer_storage::{CreateMode, PositionalFile, SequentialWrite};
 
 use crate::cancellation::Cancellation;
 use crate::checksum::RangesChecksum;
 use crate::error::{BuildError, ErrorKind, Result};
+use crate::merge::MergeResources;
+use crate::merge::part::{Claim, Part, Window};
 use crate::numbers::to_u64;
 use crate::stage::Progress;
 use crate::workers::Workers;
@@ -20,7 +23,9 @@ pub(crate) type Written = (u64, Vec<u8>);
 pub(crate) struct Output<'a> {
     sink: Sink,
     checksum: RangesChecksum,
-    length: u64,
+    window: Window,
+    /// Blocks in work at one time.
+    blocks: usize,
     workers: &'a Workers,
     cancellation: &'a Cancellation,
     progress: &'a Progress,
@@ -37,27 +42,40 @@ struct Appending {
 }
 
 impl<'a> Output<'a> {
-    /// Starts a file of `length` bytes.
-    pub(crate) fn create(
-        uri: &str,
-        length: u64,
-        storages: &Storages,
-        workers: &'a Workers,
-        cancellation: &'a Cancellation,
-        progress: &'a Progress,
-    ) -> Result<Self> {
+    /// Starts a file of the bytes that `part` has of `length`.
+    pub(crate) fn create(uri: &str, length: u64, part: Part, resources: &MergeResources<'a>) -> Result<Self> {
+        let MergeResources { storages, workers, cancellation, progress, block_bytes } = *resources;
+        let window = Window::new(part, length);
+        let length = window.range.end - window.range.start;
         let storage = storages.resolve(uri)?;
         let sink = match storage.create_sized(uri, length, CreateMode::New)? {
             Some(file) => Sink::Positional(file),
             None => Sink::Appending(Mutex::new(Appending { file: storage.create(uri, CreateMode::New)?, position: 0 })),
         };
-        Ok(Self { sink, checksum: RangesChecksum::new(length), length, workers, cancellation, progress })
+        let blocks = (BLOCKS_BYTES / 3 / block_bytes.max(1)).clamp(1, concurrent_blocks(workers));
+        Ok(Self { sink, checksum: RangesChecksum::new(length), window, blocks, workers, cancellation, progress })
     }
 
-    pub(crate) fn write(&self, offset: u64, bytes: &[u8]) -> Result<()> {
-        if bytes.is_empty() {
-            return Ok(());
+    /// What of the file this output is.
+    pub(crate) fn window(&self) -> &Window {
+        &self.window
+    }
+
+    /// How far this output is concerned with a block of first codes, if `merge` needs all of them for the second codes,
+    /// or with any other block.
+    pub(crate) fn claim(&self, bytes: &Range<u64>, is_needed: bool) -> Claim {
+        match self.window.claim(bytes) {
+            Claim::Foreign if is_needed => Claim::Shared,
+            claim => claim,
         }
+    }
+
+    /// Writes what belongs at `offset` of the whole file, as far as it is this output's.
+    pub(crate) fn write(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        let Some((offset, bytes)) = self.window.clip(offset, bytes) else {
+            return Ok(());
+        };
+        let offset = offset - self.window.range.start;
         match &self.sink {
             Sink::Positional(file) => file.write_all_at(offset, bytes)?,
             Sink::Appending(appending) => {
@@ -86,8 +104,9 @@ impl<'a> Output<'a> {
                 appending.into_inner().unwrap_or_else(PoisonError::into_inner).file.finish()?
             }
         };
-        if bytes != self.length {
-            return Err(BuildError::new(ErrorKind::Internal, format!("{bytes} bytes instead of {}", self.length)));
+        let length = self.window.range.end - self.window.range.start;
+        if bytes != length {
+            return Err(BuildError::new(ErrorKind::Internal, format!("{bytes} bytes instead of {length}")));
         }
         Ok((bytes, checksum))
     }
@@ -101,7 +120,7 @@ impl<'a> Output<'a> {
         read: impl Fn(&mut B) -> Result<()> + Sync + Send,
         merge: impl Fn(B) -> Result<Vec<Written>> + Sync + Send,
     ) -> Result<()> {
-        let threads = concurrent_blocks(self.workers);
+        let threads = self.blocks;
         if let Sink::Appending(_) = self.sink {
             loop {
                 let mut blocks = Vec::with_capacity(threads);

@@ -18,6 +18,8 @@ pub(crate) struct RowMerge<'a> {
     pub(crate) repeats: &'a Repeats,
     /// What the first codes tell the second codes.
     pub(crate) ties: TieMemory,
+    /// Whether first codes are merged wherever they are written, for what they tell the second codes.
+    pub(crate) needs_first_codes: bool,
     pub(crate) labels: LabelSource,
     pub(crate) cancellation: &'a Cancellation,
     pub(crate) progress: &'a Progress,

@@ -97,6 +97,11 @@ pub(crate) fn finish(passes: &[SectionPass]) -> Result<()> {
     passes.iter().try_for_each(SectionPass::finish)
 }
 
+/// The same passes, apart from those that count.
+pub(crate) fn again<'a>(passes: &'a [SectionPass]) -> Vec<SectionPass<'a>> {
+    passes.iter().map(SectionPass::again).collect()
+}
+
 /// Reads the items of `pieces`, one piece after the other.
 pub(crate) fn read_pieces(passes: &[SectionPass], pieces: &[Piece], item_bytes: usize) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();

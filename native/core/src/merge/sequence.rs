@@ -6,8 +6,9 @@ use crate::merge::group_codes::GroupCodes;
 use crate::merge::id_order::IdOrder;
 use crate::merge::id_rounds::{IdRounds, Round};
 use crate::merge::output::{Output, Written};
+use crate::merge::part::Claim;
 use crate::merge::row_merge::{RowMerge, code_at};
-use crate::merge::runs::{Piece, finish, read_pieces, segments, skip};
+use crate::merge::runs::{Piece, again, finish, read_pieces, segments, skip};
 use crate::merge::second_codes::SecondCodes;
 use crate::numbers::{to_u64, to_usize};
 use crate::run_file::Section;
@@ -61,6 +62,8 @@ struct SequenceBlock {
     lists: Vec<u8>,
     /// Rows that are merged already.
     ready: Option<Vec<u8>>,
+    /// Whether this task is the one that counts its rows.
+    is_own: bool,
 }
 
 /// Writes the rows `ranges` of each run at `offset`.
@@ -79,19 +82,26 @@ pub(crate) fn write_sequence(
         Content::SecondCodes { .. } => to_usize(merge.runs.layout.second_code_size)?,
     };
     let block_rows = (block_bytes / (item_bytes + 8)).max(1);
+    let codes_again = again(passes.codes);
+    let lists_again = passes.lists.map(again);
+    // What others count is read apart from what counts here.
+    let passes_again = SequencePasses { ids: passes.ids, codes: &codes_again, lists: lists_again.as_deref() };
+    let passes = &ClaimedPasses { own: passes, shared: &passes_again };
     let mut planner = SequencePlanner {
         merge,
+        output,
+        offset,
         passes,
-        rounds: IdRounds::new(passes.ids, ranges),
+        rounds: IdRounds::new(passes.own.ids, ranges),
         content,
         item_bytes,
         block_rows,
         rank: 0,
         group: None,
     };
-    let read = |block: &mut SequenceBlock| block.read(passes, &content, item_bytes);
+    let read = |block: &mut SequenceBlock| block.read(passes.of(block.is_own), &content, item_bytes);
     let rows_done = |block: &SequenceBlock| {
-        if let Content::Codes { .. } = content {
+        if let (Content::Codes { .. }, true) = (content, block.is_own) {
             merge.progress.add_rows(block.pieces.iter().map(|piece| piece.rows).sum());
         }
     };
@@ -107,8 +117,10 @@ pub(crate) fn write_sequence(
         );
     };
     // Blocks of packed codes do not end where blocks of ids do, so the rows left over wait for the next.
+    let (rows_per_block, bytes_per_block) = (packing.rows_per_block(), packing.block_bytes());
     let mut left_over = Vec::new();
     let mut written = 0;
+    let mut next_rank = 0;
     let mut ended = false;
     output.fill(
         || {
@@ -117,6 +129,12 @@ pub(crate) fn write_sequence(
             }
             match planner.next()? {
                 Some(mut block) => {
+                    if block.rank != next_rank {
+                        // What the rows before it fill of its first packed block is not this task's.
+                        written = block.rank / rows_per_block * bytes_per_block;
+                        left_over = vec![0; to_usize(block.rank % rows_per_block)? * item_bytes];
+                    }
+                    next_rank = block.rank + to_u64(block.kept);
                     read(&mut block)?;
                     rows_done(&block);
                     left_over.extend(block.merge(merge, &content, item_bytes)?);
@@ -148,9 +166,24 @@ fn pack_whole_blocks(
     Ok(packed)
 }
 
+/// Passes for the blocks that count in this task, and for those that count in another.
+struct ClaimedPasses<'a> {
+    own: &'a SequencePasses<'a>,
+    shared: &'a SequencePasses<'a>,
+}
+
+impl<'a> ClaimedPasses<'a> {
+    fn of(&self, is_own: bool) -> &'a SequencePasses<'a> {
+        if is_own { self.own } else { self.shared }
+    }
+}
+
 struct SequencePlanner<'a> {
     merge: &'a RowMerge<'a>,
-    passes: &'a SequencePasses<'a>,
+    output: &'a Output<'a>,
+    /// Where the sequence begins in the index.
+    offset: u64,
+    passes: &'a ClaimedPasses<'a>,
     rounds: IdRounds<'a>,
     content: Content<'a>,
     item_bytes: usize,
@@ -174,7 +207,9 @@ impl<'a> SequencePlanner<'a> {
                 if !bytes.is_empty() {
                     let rank = self.rank;
                     self.rank += to_u64(bytes.len() / self.item_bytes);
-                    return Ok(Some(SequenceBlock { ready: Some(bytes), ..self.block(Vec::new(), Vec::new(), rank) }));
+                    let (ready, kept) = (Some(bytes), to_usize(self.rank - rank)?);
+                    let block = self.block(Vec::new(), Vec::new(), rank);
+                    return Ok(Some(SequenceBlock { ready, kept, is_own: false, ..block }));
                 }
                 self.group = None;
             }
@@ -184,7 +219,9 @@ impl<'a> SequencePlanner<'a> {
                     let rank = self.rank;
                     let block = self.block(ids, pieces, rank);
                     self.rank += to_u64(block.kept);
-                    return Ok(Some(block));
+                    if let Some(block) = self.claimed(block) {
+                        return Ok(Some(block));
+                    }
                 }
                 Some(Round::Group { id, pieces }) => {
                     if let Some(block) = self.begin_group(id, pieces)? {
@@ -197,19 +234,48 @@ impl<'a> SequencePlanner<'a> {
 
     fn block(&self, ids: Vec<i64>, pieces: Vec<Piece>, rank: u64) -> SequenceBlock {
         let kept = self.merge.repeats.kept(&ids, self.content.list());
-        SequenceBlock { ids, pieces, rank, kept, codes: Vec::new(), lists: Vec::new(), ready: None }
+        SequenceBlock { ids, pieces, rank, kept, codes: Vec::new(), lists: Vec::new(), ready: None, is_own: true }
+    }
+
+    /// How far this task is concerned with `rows` rows from `rank` on.
+    fn claim(&self, rank: u64, rows: u64) -> Claim {
+        let end = rank + rows;
+        let bytes = match self.content.packing() {
+            None => rank * to_u64(self.item_bytes)..end * to_u64(self.item_bytes),
+            Some(packing) => {
+                let (rows, bytes) = (packing.rows_per_block(), packing.block_bytes());
+                rank / rows * bytes..end.div_ceil(rows) * bytes
+            }
+        };
+        let is_needed = self.merge.needs_first_codes && matches!(self.content, Content::Codes { .. });
+        self.output.claim(&(self.offset + bytes.start..self.offset + bytes.end), is_needed)
+    }
+
+    fn claimed(&self, block: SequenceBlock) -> Option<SequenceBlock> {
+        match self.claim(block.rank, to_u64(block.kept)) {
+            Claim::Foreign => None,
+            claim => Some(SequenceBlock { is_own: claim == Claim::Own, ..block }),
+        }
     }
 
     fn begin_group(&mut self, id: i64, pieces: Vec<Piece>) -> Result<Option<SequenceBlock>> {
         if !self.merge.repeats.is_empty() {
-            return self.first_of_group(id, pieces).map(Some);
+            return self.first_of_group(id, pieces);
         }
         let rows = pieces.iter().map(|piece| piece.rows).sum();
+        let claim = self.claim(self.rank, rows);
+        if let (Claim::Foreign, Content::Ids { .. } | Content::Codes { .. }) = (claim, self.content) {
+            self.rank += rows;
+            return Ok(None);
+        }
+        let is_own = claim == Claim::Own;
         match self.content {
             Content::Ids { .. } => self.group = Some(GroupRows::Ids { id, rows }),
             Content::Codes { list, .. } => {
-                self.merge.progress.add_rows(rows);
-                let (merge, codes) = (self.merge, self.passes.codes);
+                if is_own {
+                    self.merge.progress.add_rows(rows);
+                }
+                let (merge, codes) = (self.merge, self.passes.of(is_own).codes);
                 self.group = Some(GroupRows::Codes(GroupCodes::new(merge, codes, list, id, pieces, self.item_bytes)));
             }
             Content::SecondCodes { .. } => {
@@ -223,21 +289,23 @@ impl<'a> SequencePlanner<'a> {
     }
 
     /// The first row of a run is the first in the order of the codes, so one row of each run is enough.
-    fn first_of_group(&mut self, id: i64, pieces: Vec<Piece>) -> Result<SequenceBlock> {
+    fn first_of_group(&mut self, id: i64, pieces: Vec<Piece>) -> Result<Option<SequenceBlock>> {
         let firsts: Vec<Piece> = pieces.iter().map(|piece| Piece { rows: 1, ..*piece }).collect();
-        for piece in pieces {
-            let rest = Piece { first: piece.first + 1, rows: piece.rows - 1, ..piece };
-            if !matches!(self.content, Content::Ids { .. }) {
-                skip(&self.passes.codes[piece.run], rest, self.item_bytes)?;
-            }
-            if let (Content::SecondCodes { .. }, Some(lists)) = (self.content, self.passes.lists) {
-                skip(&lists[piece.run], rest, 4)?;
-            }
-        }
         let rank = self.rank;
         let block = self.block(vec![id; firsts.len()], firsts, rank);
         self.rank += to_u64(block.kept);
-        Ok(block)
+        let Some(block) = self.claimed(block) else { return Ok(None) };
+        let passes = self.passes.of(block.is_own);
+        for piece in pieces {
+            let rest = Piece { first: piece.first + 1, rows: piece.rows - 1, ..piece };
+            if !matches!(self.content, Content::Ids { .. }) {
+                skip(&passes.codes[piece.run], rest, self.item_bytes)?;
+            }
+            if let (Content::SecondCodes { .. }, Some(lists)) = (self.content, passes.lists) {
+                skip(&lists[piece.run], rest, 4)?;
+            }
+        }
+        Ok(Some(block))
     }
 }
 
@@ -334,6 +402,10 @@ pub(crate) fn write_all_rows(
     let passes = SequencePasses { ids: &ids, codes: &codes, lists: needs_lists.then_some(lists.as_slice()) };
     write_sequence(merge, output, &passes, merge.runs.rows().map(|rows| (0, rows)), content, offset, block_bytes)?;
     finish(&ids)?;
-    finish(&codes)?;
-    finish(&lists)
+    let section = match content {
+        Content::SecondCodes { .. } => Section::SecondCodes,
+        _ => Section::Codes,
+    };
+    output.window().settle(section, &codes)?;
+    output.window().settle(Section::ListNumbers, &lists)
 }

@@ -7,6 +7,7 @@ use crate::error::{BuildError, ErrorKind, Result};
 use crate::faiss_index::OuterIdMap;
 use crate::family::Family;
 use crate::index_layout::{CodePart, FilePiece};
+use crate::merge::part::Part;
 use crate::merge::runs::Runs;
 use crate::merge::{MergeResources, MergedFile, merge_runs};
 use crate::numbers::{to_u64, to_usize};
@@ -29,7 +30,7 @@ pub(crate) fn merge_in_memory(
     let codes = FilePiece::Codes { part: CodePart::First, unit_bytes: FLOAT_BYTES, packing: None };
     let make_pieces = |_| Ok(vec![codes.clone(), FilePiece::IdMap]);
     let collecting = MergeResources { progress: &Progress::default(), ..*resources };
-    let collected = merge_runs(runs, policy, make_pieces, &rows_uri, &collecting)?;
+    let collected = merge_runs(runs, policy, make_pieces, &rows_uri, Part::WHOLE, &collecting)?;
     let floats_per_row = runs.layout.code_size / FLOAT_BYTES;
     let (ids, vectors) = read_rows(&rows_uri, &collected, floats_per_row, storages, cancellation)?;
     let storage = storages.resolve(uri)?;
@@ -117,6 +118,7 @@ mod tests {
     use faiss_indexer_storage::{MemoryStorage, Storage};
 
     use super::*;
+    use crate::merge::part::SectionSums;
     use crate::receipts::DuplicateRows;
 
     #[test]
@@ -126,7 +128,8 @@ mod tests {
         bytes.extend(3_u64.to_le_bytes());
         bytes.extend([4_i64, 5, 6].iter().flat_map(|id| id.to_le_bytes()));
         let crc32c = crc32c::crc32c(&bytes);
-        let written = MergedFile { bytes: to_u64(bytes.len()), crc32c, rows: 3, duplicates: DuplicateRows::default() };
+        let (duplicates, sections) = (DuplicateRows::default(), SectionSums::default());
+        let written = MergedFile { bytes: to_u64(bytes.len()), crc32c, rows: 3, duplicates, sections };
         let memory = MemoryStorage::new();
         let storages = Storages::new().with_memory(Arc::new(memory.clone()));
         let read = |name: &str, bytes: &[u8]| {

@@ -10,6 +10,7 @@ use crate::encoded_rows::EncodedRows;
 use crate::error::{ErrorKind, Result};
 use crate::index_layout::{CodePart, FilePiece, Labels, ListFormat, RowPacking};
 use crate::index_template::list_block_header;
+use crate::merge::part::{Part, SectionSum, SectionSums};
 use crate::merge::runs::Runs;
 use crate::merge::{MergeResources, MergedFile, merge_runs};
 use crate::numbers::to_u64;
@@ -293,14 +294,28 @@ impl Place {
         threads: usize,
         block_bytes: usize,
     ) -> Result<MergedFile> {
-        let uri = join(&self.directory, "index");
+        self.merge_part(case, files, policy, threads, block_bytes, "index", Part::WHOLE)
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "a test says all that it varies")]
+    fn merge_part(
+        &self,
+        case: &Case,
+        files: &[RunFile],
+        policy: DuplicateIds,
+        threads: usize,
+        block_bytes: usize,
+        name: &str,
+        part: Part,
+    ) -> Result<MergedFile> {
+        let uri = join(&self.directory, name);
         let (workers, progress) = (Workers::new(threads, "merge").unwrap(), Progress::default());
         let cancellation = Cancellation::default();
         let resources = MergeResources::new(&self.storages, &workers, &cancellation, &progress);
         let resources = MergeResources { block_bytes, ..resources };
         self.storages.resolve(&uri).unwrap().delete(&uri).unwrap();
         let runs = Runs::open(layout(case), files.iter(), &self.storages)?;
-        merge_runs(&runs, policy, |_| Ok(case.pieces.clone()), &uri, &resources)
+        merge_runs(&runs, policy, |_| Ok(case.pieces.clone()), &uri, part, &resources)
     }
 
     /// Merges and compares with the model and with the receipt.
@@ -316,6 +331,50 @@ impl Place {
             assert!(found == expected, "{what}: {} and {} bytes, {differ:?}", found.len(), expected.len());
             assert_eq!((merged.bytes, merged.crc32c), (to_u64(found.len()), crc32c::crc32c(&found)), "{what}");
         }
+        for (of, block_bytes) in [(2, 16 << 20), (8, 300), (7, 40)] {
+            let what = format!("{name}, {} runs, {policy:?}, {of} parts, {block_bytes}", partitions.len());
+            self.check_parts(case, &files, policy, of, block_bytes, &expected, &what);
+        }
+    }
+
+    /// Merges in parts, each in a task with another number of threads, and compares.
+    #[allow(clippy::too_many_arguments, reason = "a test says all that it varies")]
+    fn check_parts(
+        &self,
+        case: &Case,
+        files: &[RunFile],
+        policy: DuplicateIds,
+        of: u32,
+        block_bytes: usize,
+        expected: &[u8],
+        what: &str,
+    ) {
+        let mut found = Vec::new();
+        let mut sums = SectionSums::default();
+        for number in 0..of {
+            let threads = usize::try_from(number % 3 + 1).unwrap();
+            let merged = self.merge_part(case, files, policy, threads, block_bytes, "part", Part { number, of });
+            let merged = merged.unwrap_or_else(|error| panic!("{what}, part {number}: {error}"));
+            let part = self.read("part");
+            assert_eq!((merged.bytes, merged.crc32c), (to_u64(part.len()), crc32c::crc32c(&part)), "{what}, {number}");
+            sums.add(&merged.sections);
+            found.extend(part);
+        }
+        let differ = found.iter().zip(expected).position(|(a, b)| a != b);
+        assert!(found == expected, "{what}: {} and {} bytes, {differ:?}", found.len(), expected.len());
+        // Together, the parts have read every row once.
+        let rows = files.iter().map(|run| run.rows).sum();
+        let crc = |of: fn(&RunFile) -> u32| files.iter().filter(|run| run.rows > 0).fold(0, |sum, run| sum ^ of(run));
+        let has_lists = case.pieces.iter().any(|piece| matches!(piece, FilePiece::Lists { .. }));
+        let has_places = case.second && case.nlist > 1;
+        let sum = |is_read, crc32c| if is_read { SectionSum { crc32c, rows } } else { SectionSum::default() };
+        let all = SectionSums {
+            ids: sum(has_lists, crc(|run| run.crc32c.ids)),
+            codes: sum(true, crc(|run| run.crc32c.codes)),
+            list_numbers: sum(has_places, crc(|run| run.crc32c.list_numbers)),
+            second_codes: sum(case.second, crc(|run| run.crc32c.second_codes)),
+        };
+        assert_eq!(sums, all, "{what}");
     }
 }
 
@@ -533,7 +592,7 @@ fn a_cancelled_merge_stops_and_leaves_nothing() {
             cancellation.cancel();
             Ok(case.pieces.clone())
         };
-        let error = merge_runs(&runs, DuplicateIds::Fail, cancel_late, &uri, &resources).unwrap_err();
+        let error = merge_runs(&runs, DuplicateIds::Fail, cancel_late, &uri, Part::WHOLE, &resources).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Cancelled);
         let left = place.storages.resolve(&uri).unwrap().list(&place.directory).unwrap();
         assert!(left.iter().all(|uri| uri.contains("run-")), "{left:?}");

@@ -134,7 +134,8 @@ fn what_a_block_of_packed_lists_writes_is_no_larger_than_a_block() {
     let (sizes, repeats) = (runs.list_sizes(&cancellation).unwrap(), Repeats::default());
     let (runs, kept, repeats) = (&runs, sizes.as_slice(), &repeats);
     let (ties, labels, cancellation, progress) = (TieMemory::None, LabelSource::Ids, &cancellation, &progress);
-    let merge = RowMerge { runs, sizes: kept, kept, repeats, ties, labels, cancellation, progress };
+    let merge =
+        RowMerge { runs, sizes: kept, kept, repeats, ties, needs_first_codes: false, labels, cancellation, progress };
     let [size_passes, ids, codes] = [Section::ListSizes, Section::Ids, Section::Codes].map(|part| runs.passes(part));
     let buffers = BlockBuffers::default();
     let mut planner = ListPlanner::new(&merge, format, &size_passes, 0, BLOCK_BYTES);

@@ -137,6 +137,11 @@ public final class IndexSpec implements Serializable {
             return set(SpecKey.SHARDS, Integer.toString(shards));
         }
 
+        /** The tasks that merge one index; without this, as many as its size and the file system suggest. */
+        public Builder mergeParts(int parts) {
+            return set(SpecKey.MERGE_PARTS, Integer.toString(parts));
+        }
+
         /** Whether the finished index is measured and a page about it is written beside it; without this, it is. */
         public Builder report(boolean report) {
             return set(SpecKey.REPORT, Boolean.toString(report));

@@ -31,6 +31,12 @@ public enum SpecKey {
     DUPLICATE_IDS("duplicateIds", "fail|keepFirst|allow", "what equal ids lead to", "fail"),
     /** The number of complete indexes that share the rows. */
     SHARDS("shards", "N", "number of complete indexes that share the rows, in shard_0, shard_1 and so on", "1"),
+    /** The tasks that merge one index. */
+    MERGE_PARTS(
+            "mergeParts",
+            "auto|N",
+            "tasks that merge one index; auto: one for each GiB of it where the output's file system joins files",
+            "auto"),
     /** Whether a finished index in the output directory is replaced. */
     OVERWRITE("overwrite", null, "replace a finished index in the output directory", "false"),
     /** Whether a report is written beside the index. */

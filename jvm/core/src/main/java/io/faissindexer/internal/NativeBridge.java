@@ -34,7 +34,8 @@ public final class NativeBridge {
 
     /**
      * Decides what to train on. Returns {@code build}, with that decision, whether to {@code resample}, {@code notes}
-     * by line, the number of {@code mergeTasks}, and whether the build {@code evaluates} what they make.
+     * by line, the number of {@code mergeTasks}, that of {@code assembleTasks}, 0 unless these make parts, and whether
+     * the build {@code evaluates} what they make.
      */
     public static native String[] planTraining(String build, String[] receipts);
 

@@ -17,8 +17,8 @@ import java.util.TreeMap;
 import java.util.function.Consumer;
 
 /**
- * The course of a build, the same on every engine: sample, decide, train, encode, merge, evaluate if there is to be a
- * report, publish. Which rows are good, what files are called and what a receipt says is the native library's to know.
+ * The course of a build, the same on every engine: sample, decide, train, encode, merge, assemble if that was done in
+ * parts, evaluate if there is to be a report, publish. Which rows are good, what files are called and what a receipt says is the native library's to know.
  */
 public final class IndexBuild {
     private static final Log LOG = Log.named(IndexBuild.class.getName());
@@ -105,6 +105,7 @@ public final class IndexBuild {
         private final FileSystemHook files;
         private String build;
         private int mergeTasks;
+        private int assembleTasks;
         private boolean evaluates;
 
         Course(String build, int dimension, FileSystemHook files) {
@@ -120,6 +121,9 @@ public final class IndexBuild {
             encoded.addAll(onEveryPartition("encode", encoded));
             List<String> merged = new ArrayList<>(encoded);
             merged.addAll(inTasks("merge", mergeTasks, encoded));
+            if (assembleTasks > 0) {
+                merged.addAll(inTasks("assemble", assembleTasks, merged));
+            }
             receipts.addAll(merged);
             if (evaluates) {
                 receipts.addAll(inTasks("evaluate", 1, merged));
@@ -142,6 +146,7 @@ public final class IndexBuild {
             Map<String, String> decision = facts(NativeBridge.planTraining(build, receipts.toArray(new String[0])));
             build = decision.get("build");
             mergeTasks = Integer.parseInt(decision.get("mergeTasks"));
+            assembleTasks = Integer.parseInt(decision.get("assembleTasks"));
             evaluates = Boolean.parseBoolean(decision.get("evaluates"));
             for (String note : decision.get("notes").split("\n")) {
                 if (!note.isEmpty()) {
