@@ -1,0 +1,96 @@
+package io.faissindexer.hadoop;
+
+import static org.junit.Assert.assertArrayEquals;
+import static org.junit.Assert.assertEquals;
+import static org.junit.Assert.assertTrue;
+
+import io.faissindexer.IndexReceipt;
+import io.faissindexer.hadoop.SmallHdfs.OnHadoop;
+import io.faissindexer.stages.IndexBuild;
+import io.faissindexer.storage.FileSystemHook;
+import java.io.IOException;
+import org.apache.hadoop.conf.Configuration;
+import org.apache.hadoop.fs.FileSystem;
+import org.apache.hadoop.fs.Path;
+import org.apache.hadoop.hdfs.MiniDFSCluster;
+import org.apache.hadoop.hdfs.MiniDFSNNTopology;
+import org.apache.hadoop.hdfs.server.namenode.ha.HATestUtil;
+import org.junit.Rule;
+import org.junit.Test;
+import org.junit.rules.TemporaryFolder;
+
+public class FailingClusterTest {
+    @Rule
+    public final TemporaryFolder folder = new TemporaryFolder();
+
+    /** A build during which a cluster is harmed, in the middle of a task of one stage. */
+    private static byte[] build(
+            Path output, Configuration configuration, String stage, int calls, Sabotage sabotage) throws IOException {
+        OnHadoop engine = new OnHadoop(SmallHdfs.EMBEDDINGS, configuration) {
+            @Override
+            void before(String name) {
+                if (name.equals(stage)) {
+                    sabotage.arm(calls);
+                }
+            }
+
+            @Override
+            public FileSystemHook.Factory files() {
+                return sabotage.files(configuration);
+            }
+        };
+        IndexReceipt receipt = new IndexBuild(engine).run(SmallHdfs.inParts(4).build(), output.toString());
+        assertTrue(stage + " was not disturbed", sabotage.isCommitted());
+        FileSystem files = output.getFileSystem(configuration);
+        assertEquals(SmallHdfs.published(), SmallHdfs.names(files, output));
+        return SmallHdfs.read(files, new Path(receipt.index()));
+    }
+
+    @Test
+    public void aBuildGoesOnWithTheStandbyWhenTheActiveNameNodeIsLost() throws Exception {
+        byte[] expected = SmallHdfs.expected(folder.getRoot());
+        Configuration configuration = SmallHdfs.configuration(folder.newFolder());
+        configuration.setInt("dfs.ha.tail-edits.period", 1);
+        MiniDFSCluster.Builder builder = new MiniDFSCluster.Builder(configuration);
+        builder.nnTopology(MiniDFSNNTopology.simpleHATopology()).numDataNodes(1);
+        try (MiniDFSCluster cluster = builder.build()) {
+            cluster.waitActive();
+            cluster.transitionToActive(0);
+            Configuration client = new Configuration(configuration);
+            HATestUtil.setFailoverConfigurations(cluster, client, "pair");
+            client.set("fs.defaultFS", "hdfs://pair");
+
+            Sabotage whileEncoding = new Sabotage("create", () -> {
+                cluster.transitionToStandby(0);
+                cluster.transitionToActive(1);
+            });
+            Path output = new Path("hdfs://pair/encoding");
+            assertArrayEquals(expected, build(output, client, "encode partitions", 2, whileEncoding));
+            Sabotage whileMerging = new Sabotage("readFully", () -> {
+                cluster.transitionToStandby(1);
+                cluster.transitionToActive(0);
+            });
+            assertArrayEquals(expected, build(new Path("hdfs://pair/merging"), client, "merge", 3, whileMerging));
+            Sabotage whileJoining = new Sabotage("concatenate", () -> {
+                cluster.shutdownNameNode(0);
+                cluster.transitionToActive(1);
+            });
+            assertArrayEquals(expected, build(new Path("hdfs://pair/joining"), client, "assemble", 1, whileJoining));
+        }
+    }
+
+    @Test
+    public void aDataNodeThatStopsDuringTheMergeIsMissedByNoOne() throws Exception {
+        byte[] expected = SmallHdfs.expected(folder.getRoot());
+        Configuration configuration = SmallHdfs.configuration(folder.newFolder());
+        // Every machine has every block, so each that stops is one that the build reads from and writes to.
+        configuration.setInt("dfs.replication", 3);
+        try (MiniDFSCluster cluster = new MiniDFSCluster.Builder(configuration).numDataNodes(3).build()) {
+            cluster.waitActive();
+            Configuration client = new Configuration(cluster.getConfiguration(0));
+            Sabotage sabotage = new Sabotage("readFully", () -> cluster.stopDataNode(0));
+            Path output = new Path(cluster.getURI() + "/merging");
+            assertArrayEquals(expected, build(output, client, "merge", 3, sabotage));
+        }
+    }
+}
