@@ -22,12 +22,12 @@ public final class LocalEngine implements Engine {
 
     @Override
     public OptionalInt firstDimension() {
-        FirstDimension first = new FirstDimension();
         for (RowSource partition : partitions) {
             try {
-                partition.forEachRow(first);
-            } catch (FirstDimension.Found found) {
-                return OptionalInt.of(found.dimension);
+                OptionalInt found = FirstDimension.of(partition);
+                if (found.isPresent()) {
+                    return found;
+                }
             } catch (Exception failure) {
                 throw unreadable(failure);
             }
@@ -100,41 +100,6 @@ public final class LocalEngine implements Engine {
 
         @Override
         public void onProgress(long moreRows, long moreBytes) {
-        }
-    }
-
-    /** Leaves a partition by an exception as soon as it has seen an embedding. */
-    private static final class FirstDimension implements RowSink {
-        private static final class Found extends RuntimeException {
-            private static final long serialVersionUID = 1L;
-            private final int dimension;
-
-            Found(int dimension) {
-                super(null, null, false, false);
-                this.dimension = dimension;
-            }
-        }
-
-        @Override
-        public void add(long id, float[] embedding) {
-            throw new Found(embedding.length);
-        }
-
-        @Override
-        public void add(long id, double[] embedding) {
-            throw new Found(embedding.length);
-        }
-
-        @Override
-        public void nullId() {
-        }
-
-        @Override
-        public void nullEmbedding(long id) {
-        }
-
-        @Override
-        public void nullComponent(long id) {
         }
     }
 }

@@ -1,0 +1,73 @@
+package io.faissindexer.mapreduce;
+
+import java.io.IOException;
+import java.util.Locale;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
+import org.apache.hadoop.mapreduce.Counters;
+import org.apache.hadoop.mapreduce.Job;
+
+/** Says every few seconds how far a job is. */
+final class JobProgress {
+    private static final long SECONDS_BETWEEN_LINES = 5;
+    private static final int PER_CENT = 100;
+
+    private final String name;
+    private final Job job;
+    private final long expectedRows;
+    private final Consumer<String> announcements;
+    private final long begin = System.nanoTime();
+    private long lastLine = begin;
+    private long rows;
+
+    JobProgress(String name, Job job, long expectedRows, Consumer<String> announcements) {
+        this.name = name;
+        this.job = job;
+        this.expectedRows = expectedRows;
+        this.announcements = announcements;
+    }
+
+    /** Rows that the job has dealt with. */
+    long rows() {
+        return rows;
+    }
+
+    void begun(int tasks) {
+        announcements.accept(name + ": " + tasks + (tasks == 1 ? " task" : " tasks") + " in " + job.getJobID());
+    }
+
+    /** Looks at the counters of the job; null when there are none yet. */
+    Counters look() throws IOException {
+        Counters counters = job.getCounters();
+        if (counters != null) {
+            rows = StageCounters.ROWS.in(counters);
+        }
+        if (System.nanoTime() - lastLine > TimeUnit.SECONDS.toNanos(SECONDS_BETWEEN_LINES)) {
+            lastLine = System.nanoTime();
+            float share = expectedRows > 0 ? (float) rows / expectedRows : job.mapProgress();
+            announcements.accept(name + ": " + Math.round(Math.min(1, share) * PER_CENT) + " %" + timeAndRows()
+                    + timeLeft(share));
+        }
+        return counters;
+    }
+
+    void done() {
+        announcements.accept(name + ": done" + timeAndRows());
+    }
+
+    private String timeAndRows() {
+        long elapsed = elapsed();
+        String time = ", " + elapsed + " s";
+        return rows == 0 ? time
+                : time + String.format(Locale.ROOT, ", %,d rows, %,d rows/s", rows, rows / Math.max(elapsed, 1));
+    }
+
+    private String timeLeft(float share) {
+        return share > 0 && share < 1
+                ? String.format(Locale.ROOT, ", about %.0f s left", elapsed() * (1 - share) / share) : "";
+    }
+
+    private long elapsed() {
+        return TimeUnit.NANOSECONDS.toSeconds(System.nanoTime() - begin);
+    }
+}

@@ -1,0 +1,119 @@
+package io.faissindexer.mapreduce;
+
+import io.faissindexer.FaissIndexException;
+import io.faissindexer.FaissIndexException.Kind;
+import io.faissindexer.stages.StageOutcome;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.SortedMap;
+import java.util.concurrent.TimeUnit;
+import org.apache.hadoop.mapreduce.Counters;
+import org.apache.hadoop.mapreduce.Job;
+import org.apache.hadoop.mapreduce.MRJobConfig;
+import org.apache.hadoop.mapreduce.TaskCompletionEvent;
+
+/** One job from its submission to the outcomes of its tasks. */
+final class JobRun {
+    private static final long POLL_MILLIS = 500;
+    private static final long PATIENCE_NANOS = TimeUnit.SECONDS.toNanos(30);
+
+    private final Job job;
+    private final StageFiles files;
+    private final JobProgress progress;
+
+    JobRun(Job job, StageFiles files, JobProgress progress) {
+        this.job = job;
+        this.files = files;
+        this.progress = progress;
+    }
+
+    /**
+     * Waits for the job, and ends it when the calling thread is interrupted or a task says that the stage cannot be
+     * done: none of its tasks runs any more after this.
+     */
+    List<StageOutcome> outcomes() throws IOException, ClassNotFoundException {
+        job.setNumReduceTasks(0);
+        boolean isRunning = false;
+        try {
+            job.submit();
+            isRunning = true;
+            progress.begun(tasks());
+            while (!job.isComplete()) {
+                requireNoFailure(progress.look());
+                Thread.sleep(POLL_MILLIS);
+            }
+            isRunning = false;
+        } catch (InterruptedException interrupted) {
+            throw new FaissIndexException(Kind.CANCELLED, "the build was interrupted", interrupted);
+        } finally {
+            if (isRunning) {
+                kill();
+            }
+        }
+        requireNoFailure(progress.look());
+        if (!job.isSuccessful()) {
+            throw new FaissIndexException(Kind.STORAGE, job.getJobID() + " failed: " + reason());
+        }
+        List<StageOutcome> outcomes = wholeOutcomes();
+        progress.done();
+        return outcomes;
+    }
+
+    private int tasks() {
+        return job.getConfiguration().getInt(MRJobConfig.NUM_MAPS, 0);
+    }
+
+    private List<StageOutcome> wholeOutcomes() throws IOException {
+        SortedMap<Integer, StageOutcome> outcomes = files.outcomes(job.getConfiguration());
+        if (outcomes.size() != tasks()) {
+            throw new FaissIndexException(Kind.INTERNAL,
+                    job.getJobID() + " left " + outcomes.size() + " outcomes of " + tasks() + " tasks");
+        }
+        return new ArrayList<>(outcomes.values());
+    }
+
+    private void requireNoFailure(Counters counters) throws IOException {
+        if (counters != null && StageCounters.FAILED_TASKS.in(counters) > 0) {
+            // Not there yet if the task that failed has not been committed.
+            files.outcomes(job.getConfiguration()).values().forEach(StageOutcome::requireDone);
+        }
+    }
+
+    /** What the last attempt that failed said. */
+    private String reason() throws IOException {
+        // Jobs inside the process tell no more.
+        String reason = "see its log";
+        try {
+            int from = 0;
+            while (true) {
+                TaskCompletionEvent[] events = job.getTaskCompletionEvents(from, 100);
+                for (TaskCompletionEvent event : events) {
+                    if (event.getStatus() != TaskCompletionEvent.Status.SUCCEEDED) {
+                        String[] said = job.getTaskDiagnostics(event.getTaskAttemptId());
+                        reason = said == null || said.length == 0 ? reason : said[said.length - 1];
+                    }
+                }
+                if (events.length == 0) {
+                    return reason;
+                }
+                from += events.length;
+            }
+        } catch (InterruptedException interrupted) {
+            Thread.currentThread().interrupt();
+            return reason;
+        }
+    }
+
+    private void kill() throws IOException {
+        job.killJob();
+        long limit = System.nanoTime() + PATIENCE_NANOS;
+        try {
+            while (!job.isComplete() && System.nanoTime() < limit) {
+                Thread.sleep(POLL_MILLIS);
+            }
+        } catch (InterruptedException impatient) {
+            Thread.currentThread().interrupt();
+        }
+    }
+}

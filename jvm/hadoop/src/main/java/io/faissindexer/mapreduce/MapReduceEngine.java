@@ -1,0 +1,125 @@
+package io.faissindexer.mapreduce;
+
+import io.faissindexer.FaissIndexException;
+import io.faissindexer.FaissIndexException.Kind;
+import io.faissindexer.IndexSpec;
+import io.faissindexer.hadoop.HadoopFiles;
+import io.faissindexer.mapreduce.input.EmbeddingInput;
+import io.faissindexer.stages.Engine;
+import io.faissindexer.stages.PartitionStage;
+import io.faissindexer.stages.RowlessStage;
+import io.faissindexer.stages.StageOutcome;
+import io.faissindexer.storage.FileSystemHook;
+import java.io.Closeable;
+import java.io.IOException;
+import java.io.Serializable;
+import java.util.Arrays;
+import java.util.List;
+import java.util.OptionalInt;
+import java.util.function.Consumer;
+import java.util.stream.Collectors;
+import org.apache.hadoop.conf.Configuration;
+import org.apache.hadoop.fs.Path;
+import org.apache.hadoop.mapreduce.Job;
+import org.apache.hadoop.mapreduce.MRConfig;
+import org.apache.hadoop.mapreduce.security.TokenCache;
+
+/** Runs the stages of a build as jobs without reducers, each split of the input where it lies. */
+public final class MapReduceEngine implements Engine, Closeable {
+    private final Configuration configuration;
+    private final EmbeddingInput input;
+    private final Path output;
+    private final TaskResources resources;
+    private final Consumer<String> announcements;
+    private final StagingDirectory staging;
+    private final JobJars jars;
+    /** Rows of the last stage that read them all: what the next one will read. */
+    private long expectedRows;
+
+    /**
+     * An engine for the build of one index.
+     *
+     * @param configuration of the cluster; nothing of it is changed
+     * @param output where the index will be
+     * @param announcements takes single lines about how far the jobs are
+     */
+    public MapReduceEngine(Configuration configuration, EmbeddingInput input, IndexSpec spec, String output,
+            Consumer<String> announcements) throws IOException {
+        this.configuration = new Configuration(configuration);
+        this.input = input;
+        this.output = new Path(output);
+        this.announcements = announcements;
+        resources = new TaskResources(spec);
+        staging = new StagingDirectory(this.configuration);
+        jars = new JobJars(this.configuration, staging);
+    }
+
+    @Override
+    public String input() {
+        return Arrays.stream(input.paths()).map(Path::toString).collect(Collectors.joining(", "));
+    }
+
+    @Override
+    public OptionalInt firstDimension() {
+        return input.firstDimension();
+    }
+
+    @Override
+    public List<StageOutcome> onEveryPartition(String name, PartitionStage stage) {
+        return run(name, stage, expectedRows, job -> {
+            input.configure(job);
+            job.setMapperClass(PartitionMapper.class);
+        });
+    }
+
+    @Override
+    public List<StageOutcome> inTasks(String name, int tasks, RowlessStage stage) {
+        return run(name, stage, 0, job -> {
+            NumberedTasks.configure(job, tasks);
+            job.setMapperClass(RowlessMapper.class);
+            // A second attempt beside a healthy one would write the whole index again.
+            job.setMapSpeculativeExecution(false);
+        });
+    }
+
+    @Override
+    public FileSystemHook.Factory files() {
+        return new HadoopFiles(configuration);
+    }
+
+    /** Deletes what the jobs have left. */
+    @Override
+    public void close() throws IOException {
+        staging.close();
+    }
+
+    private interface Preparation {
+        void of(Job job) throws IOException;
+    }
+
+    private List<StageOutcome> run(String name, Serializable stage, long rowsToCome, Preparation preparation) {
+        try {
+            Job job = Job.getInstance(configuration, "faiss-indexer: " + name + ": " + output);
+            preparation.of(job);
+            resources.configure(job);
+            jars.configure(job);
+            TokenCache.obtainTokensForNamenodes(
+                    job.getCredentials(), new Path[] {output, staging.path()}, job.getConfiguration());
+            StageFiles files = staging.stage(name, stage);
+            files.configure(job);
+            JobProgress progress = new JobProgress(name, job, rowsToCome, announcements);
+            List<StageOutcome> outcomes = new JobRun(job, files, progress).outcomes();
+            expectedRows = Math.max(expectedRows, progress.rows());
+            return outcomes;
+        } catch (IOException | ClassNotFoundException failure) {
+            throw new FaissIndexException(
+                    Kind.STORAGE, "the job of '" + name + "' cannot be run: " + failure.getMessage(), failure);
+        }
+    }
+
+    /** Whether jobs run inside the process that submits them. */
+    static boolean runsLocally(Configuration configuration) {
+        return MRConfig.LOCAL_FRAMEWORK_NAME.equals(
+                configuration.get(MRConfig.FRAMEWORK_NAME, MRConfig.LOCAL_FRAMEWORK_NAME));
+    }
+}
