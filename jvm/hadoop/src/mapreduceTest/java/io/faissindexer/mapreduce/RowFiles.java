@@ -8,6 +8,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.StringJoiner;
+import java.util.function.Supplier;
 import org.apache.avro.Schema;
 import org.apache.avro.SchemaBuilder;
 import org.apache.avro.file.DataFileWriter;
@@ -107,13 +108,22 @@ final class RowFiles {
     }
 
     void sequenceOfWritables(Path file, Embeddings rows, List<Integer> which) throws IOException {
-        sequence(file, which, LongWritable.class, Floats.class, row -> new LongWritable(rows.id(row)), row -> {
+        sequenceOfArrays(file, rows, which, Floats.class, Floats::new);
+    }
+
+    void sequenceOfHarm(Path file, Embeddings rows, List<Integer> which) throws IOException {
+        sequenceOfArrays(file, rows, which, HarmfulFloats.class, HarmfulFloats::new);
+    }
+
+    private void sequenceOfArrays(Path file, Embeddings rows, List<Integer> which, Class<? extends ArrayWritable> type,
+            Supplier<? extends ArrayWritable> make) throws IOException {
+        sequence(file, which, LongWritable.class, type, row -> new LongWritable(rows.id(row)), row -> {
             float[] vector = rows.vector(row);
             Writable[] values = new Writable[vector.length];
             Arrays.setAll(values, component -> new FloatWritable(vector[component]));
-            Floats floats = new Floats();
-            floats.set(values);
-            return floats;
+            ArrayWritable array = make.get();
+            array.set(values);
+            return array;
         });
     }
 
