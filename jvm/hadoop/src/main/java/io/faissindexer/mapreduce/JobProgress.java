@@ -2,6 +2,7 @@ package io.faissindexer.mapreduce;
 
 import java.io.IOException;
 import java.util.Locale;
+import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 import org.apache.hadoop.mapreduce.Counters;
@@ -36,23 +37,33 @@ final class JobProgress {
         announcements.accept(name + ": " + tasks + (tasks == 1 ? " task" : " tasks") + " in " + job.getJobID());
     }
 
-    /** Looks at the counters of the job; null when there are none yet. */
-    Counters look() throws IOException {
-        Counters counters = job.getCounters();
-        if (counters != null) {
-            rows = StageCounters.ROWS.in(counters);
+    /** Looks at the counters of the job when it is time, which costs the application master a walk over all tasks. */
+    Optional<Counters> look() throws IOException {
+        if (System.nanoTime() - lastLine < TimeUnit.SECONDS.toNanos(SECONDS_BETWEEN_LINES)) {
+            return Optional.empty();
         }
-        if (System.nanoTime() - lastLine > TimeUnit.SECONDS.toNanos(SECONDS_BETWEEN_LINES)) {
-            lastLine = System.nanoTime();
-            float share = expectedRows > 0 ? (float) rows / expectedRows : job.mapProgress();
-            announcements.accept(name + ": " + Math.round(Math.min(1, share) * PER_CENT) + " %" + timeAndRows()
-                    + timeLeft(share));
-        }
+        lastLine = System.nanoTime();
+        Optional<Counters> counters = counters();
+        float share = expectedRows > 0 ? (float) rows / expectedRows : job.mapProgress();
+        announcements.accept(
+                name + ": " + Math.round(Math.min(1, share) * PER_CENT) + " %" + timeAndRows() + timeLeft(share));
         return counters;
     }
 
     void done() {
+        counters();
         announcements.accept(name + ": done" + timeAndRows());
+    }
+
+    /** Empty where they are not kept: outcomes do without. */
+    private Optional<Counters> counters() {
+        try {
+            Optional<Counters> counters = Optional.ofNullable(job.getCounters());
+            counters.ifPresent(found -> rows = StageCounters.ROWS.in(found));
+            return counters;
+        } catch (IOException notKept) {
+            return Optional.empty();
+        }
     }
 
     private String timeAndRows() {

@@ -6,6 +6,7 @@ import io.faissindexer.stages.StageOutcome;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.SortedMap;
 import java.util.concurrent.TimeUnit;
 import org.apache.hadoop.mapreduce.Counters;
@@ -51,11 +52,11 @@ final class JobRun {
                 kill();
             }
         }
-        requireNoFailure(progress.look());
         if (!job.isSuccessful()) {
             throw new FaissIndexException(Kind.STORAGE, job.getJobID() + " failed: " + reason());
         }
         List<StageOutcome> outcomes = wholeOutcomes();
+        outcomes.forEach(StageOutcome::requireDone);
         progress.done();
         return outcomes;
     }
@@ -73,8 +74,9 @@ final class JobRun {
         return new ArrayList<>(outcomes.values());
     }
 
-    private void requireNoFailure(Counters counters) throws IOException {
-        if (counters != null && StageCounters.FAILED_TASKS.in(counters) > 0) {
+    /** A stage that cannot be done should not go on in thousands of tasks. */
+    private void requireNoFailure(Optional<Counters> counters) throws IOException {
+        if (counters.isPresent() && StageCounters.FAILED_TASKS.in(counters.get()) > 0) {
             // Not there yet if the task that failed has not been committed.
             files.outcomes(job.getConfiguration()).values().forEach(StageOutcome::requireDone);
         }

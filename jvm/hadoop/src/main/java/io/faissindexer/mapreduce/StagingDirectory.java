@@ -39,6 +39,8 @@ final class StagingDirectory implements Closeable {
             } finally {
                 cluster.close();
             }
+            // A path without a scheme would be taken for one of this machine where a jar is expected.
+            directory = fileSystem().makeQualified(directory);
             FileSystem.mkdirs(fileSystem(), directory, OWNER_ONLY);
             fileSystem().deleteOnExit(directory);
         }
