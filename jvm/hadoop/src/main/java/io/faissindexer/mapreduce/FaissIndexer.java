@@ -49,8 +49,8 @@ public final class FaissIndexer {
         try {
             return HadoopFileSystemHook.qualify(outputDirectory, configuration);
         } catch (IOException unusable) {
-            throw new FaissIndexException(Kind.INVALID_SPEC,
-                    "the output directory '" + outputDirectory + "' cannot be used: " + unusable.getMessage(), unusable);
+            String message = "the output directory '" + outputDirectory + "' cannot be used: " + unusable.getMessage();
+            throw new FaissIndexException(Kind.INVALID_SPEC, message, unusable);
         }
     }
 }

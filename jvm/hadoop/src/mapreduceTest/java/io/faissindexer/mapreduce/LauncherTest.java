@@ -139,7 +139,7 @@ public class LauncherTest {
     @Test
     public void aHadoopHomeWithoutHadoopIsAUsageError() throws Exception {
         assertEquals(2, start(folder.getRoot().getPath(), "--help").waitFor());
-        assertEquals("faiss-indexer-mapreduce: error: there is no bin/hadoop in HADOOP_HOME (" + folder.getRoot() + ")\n",
-                text("stderr"));
+        String missing = "there is no bin/hadoop in HADOOP_HOME (" + folder.getRoot() + ")";
+        assertEquals("faiss-indexer-mapreduce: error: " + missing + "\n", text("stderr"));
     }
 }

@@ -83,7 +83,8 @@ public class LocalJobsTest {
         List<String> left = new ArrayList<>();
         File staging = new File(folder.getRoot(), "hadoop/mapred/staging");
         if (staging.exists()) {
-            Files.walk(staging.toPath()).map(Object::toString).filter(path -> path.contains("faiss")).forEach(left::add);
+            Files.walk(staging.toPath()).map(Object::toString).filter(path -> path.contains("faiss"))
+                    .forEach(left::add);
         }
         return left;
     }
@@ -119,7 +120,8 @@ public class LocalJobsTest {
             try (java.io.OutputStream stream =
                     codec.createOutputStream(file.getFileSystem(configuration).create(file))) {
                 for (int row : which) {
-                    stream.write((rows.id(row) + "\t" + RowFiles.components(rows.vector(row)) + "\r\n").getBytes("UTF-8"));
+                    String line = rows.id(row) + "\t" + RowFiles.components(rows.vector(row)) + "\r\n";
+                    stream.write(line.getBytes(StandardCharsets.UTF_8));
                 }
             }
         });

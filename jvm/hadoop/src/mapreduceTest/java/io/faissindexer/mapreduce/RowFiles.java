@@ -148,7 +148,8 @@ final class RowFiles {
 
     /** Records of an id, something that nobody asks for, and an array. */
     static Schema schema(String id, String embedding, boolean isDouble) {
-        Schema array = isDouble ? SchemaBuilder.array().items().doubleType() : SchemaBuilder.array().items().floatType();
+        Schema array = SchemaBuilder.array()
+                .items(Schema.create(isDouble ? Schema.Type.DOUBLE : Schema.Type.FLOAT));
         return SchemaBuilder.record("row").namespace("test").fields()
                 .requiredString("comment")
                 .name(id).type().nullable().longType().noDefault()

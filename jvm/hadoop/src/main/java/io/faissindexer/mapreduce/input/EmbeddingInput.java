@@ -88,8 +88,8 @@ public final class EmbeddingInput {
         }
     }
 
-    private static OptionalInt firstDimension(EmbeddingInputFormat format, InputSplit split, Configuration configuration)
-            throws IOException {
+    private static OptionalInt firstDimension(
+            EmbeddingInputFormat format, InputSplit split, Configuration configuration) throws IOException {
         TaskAttemptContext context = new TaskAttemptContextImpl(
                 configuration, new TaskAttemptID("driver", 0, TaskType.MAP, 0, 0));
         try (RecordReader<NullWritable, EmbeddingRow> records = format.createRecordReader(split, context)) {
