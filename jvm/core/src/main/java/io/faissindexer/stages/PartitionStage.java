@@ -1,6 +1,5 @@
 package io.faissindexer.stages;
 
-import io.faissindexer.internal.StageRows;
 import java.io.Serializable;
 
 /** A stage that every partition of the input goes through. Travels to the tasks of an engine. */
@@ -22,11 +21,19 @@ public final class PartitionStage implements Serializable {
      * @throws Exception what a new attempt may not meet again, and whatever the rows throw
      */
     public StageOutcome run(int partition, RowSource rows, StageControl control) throws Exception {
-        return call.run(partition, control, stage -> {
-            StageRows sink = new StageRows(stage, dimension);
-            rows.forEachRow(sink);
-            sink.flush();
-            return stage.finish();
-        });
+        try (PartitionRun run = begin(partition, control)) {
+            run.take(rows);
+            return run.finish();
+        }
+    }
+
+    /**
+     * Begins one partition of an engine that hands out rows one after another.
+     *
+     * @param partition the number of the partition, the same in every attempt
+     */
+    public PartitionRun begin(int partition, StageControl control) {
+        StageCall.loadLibrary();
+        return new PartitionRun(call, partition, dimension, control);
     }
 }

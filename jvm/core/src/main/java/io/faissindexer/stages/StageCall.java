@@ -4,6 +4,7 @@ import io.faissindexer.FaissIndexException;
 import io.faissindexer.internal.NativeLibrary;
 import io.faissindexer.internal.NativeStage;
 import io.faissindexer.storage.FileSystemHook;
+import java.io.IOException;
 import java.io.Serializable;
 import java.util.List;
 
@@ -29,23 +30,59 @@ final class StageCall implements Serializable {
     }
 
     StageOutcome run(int partition, StageControl control, Work work) throws Exception {
-        // A machine that cannot load the library says nothing about the others, so the engine may try elsewhere.
-        NativeLibrary.load();
-        try {
-            return StageOutcome.done(receiptOf(partition, control, work));
+        loadLibrary();
+        try (Open open = new Open(partition, control)) {
+            return StageOutcome.done(work.on(open.stage));
         } catch (FaissIndexException failure) {
-            if (failure.isRetryable() || control.isCancelled()) {
-                throw failure;
-            }
-            return StageOutcome.failed(failure);
+            return StageOutcome.failed(lasting(failure, control));
         }
     }
 
-    private String receiptOf(int partition, StageControl control, Work work) throws Exception {
-        // The stage is closed before the hook through which it aborts its files.
-        try (FileSystemHook hook = files.open();
-                NativeStage open = NativeStage.open(stage, build, receipts, partition, hook, control)) {
-            return work.on(open);
+    /** A machine that cannot load the library says nothing about the others, so the engine may try elsewhere. */
+    static void loadLibrary() {
+        NativeLibrary.load();
+    }
+
+    /** A failure that would only repeat itself; throws any other. */
+    static FaissIndexException lasting(FaissIndexException failure, StageControl control) {
+        if (failure.isRetryable() || control.isCancelled()) {
+            throw failure;
+        }
+        return failure;
+    }
+
+    /** The stage while it is open, with the hook through which it reaches files. */
+    final class Open implements AutoCloseable {
+        private final FileSystemHook hook;
+        private final NativeStage stage;
+
+        Open(int partition, StageControl control) throws IOException {
+            hook = files.open();
+            NativeStage opened = null;
+            try {
+                opened = NativeStage.open(StageCall.this.stage, build, receipts, partition, hook, control);
+            } finally {
+                if (opened == null && hook != null) {
+                    hook.close();
+                }
+            }
+            stage = opened;
+        }
+
+        NativeStage stage() {
+            return stage;
+        }
+
+        /** The stage is closed before the hook through which it aborts its files. */
+        @Override
+        public void close() throws IOException {
+            try {
+                stage.close();
+            } finally {
+                if (hook != null) {
+                    hook.close();
+                }
+            }
         }
     }
 }

@@ -1,0 +1,25 @@
+package io.faissindexer.scalding
+
+import io.faissindexer.stages.{RowSink, RowSource}
+
+/** How the rows of a pipe hold embeddings. Travels to the tasks. */
+private[scalding] trait EmbeddingReader[T] extends Serializable {
+
+  def give(row: T, sink: RowSink): Unit
+
+  /** The components of the row's embedding when it has one. */
+  def dimension(row: T): Option[Int]
+
+  /** Makes rows a source for a stage. */
+  final def source(rows: Iterator[T]): RowSource = new RowSource {
+    override def forEachRow(sink: RowSink): Unit = rows.foreach(give(_, sink))
+  }
+}
+
+private[scalding] case object EntityEmbeddings extends EmbeddingReader[EntityEmbedding[Long]] {
+
+  override def give(row: EntityEmbedding[Long], sink: RowSink): Unit =
+    if (row.embedding == null) sink.nullEmbedding(row.id) else sink.add(row.id, row.embedding)
+
+  override def dimension(row: EntityEmbedding[Long]): Option[Int] = Option(row.embedding).map(_.length)
+}

@@ -1,0 +1,57 @@
+package io.faissindexer.scalding
+
+import cascading.flow.FlowProcess
+import cascading.operation.{BaseOperation, Function, FunctionCall, OperationCall}
+import io.faissindexer.stages.{PartitionRun, PartitionStage, RowSink, RowSource}
+
+import PartitionFunction.Open
+
+/** Gives the rows of a task to a stage and hands on its outcome after the last one. */
+private[scalding] final class PartitionFunction[T](stageFile: String, reader: EmbeddingReader[T])
+    extends BaseOperation[Open[T]](1, OutcomeBytes.Field)
+    with Function[Open[T]] {
+
+  override def operate(flow: FlowProcess[_], call: FunctionCall[Open[T]]): Unit = {
+    if (call.getContext == null) call.setContext(new Open(new TaskRun(flow), stageFile, reader))
+    call.getContext.take(call.getArguments.getObject(0).asInstanceOf[T])
+  }
+
+  override def flush(flow: FlowProcess[_], call: OperationCall[Open[T]]): Unit =
+    Option(call.getContext).foreach { open =>
+      val outcome = open.finish()
+      call.asInstanceOf[FunctionCall[Open[T]]].getOutputCollector.add(OutcomeBytes.tuple(outcome))
+    }
+
+  override def cleanup(flow: FlowProcess[_], call: OperationCall[Open[T]]): Unit = {
+    Option(call.getContext).foreach(_.close())
+    call.setContext(null)
+  }
+}
+
+private[scalding] object PartitionFunction {
+
+  /** A stage that has met a row. */
+  final class Open[T](task: TaskRun, stageFile: String, reader: EmbeddingReader[T]) extends AutoCloseable {
+    private val run: PartitionRun =
+      StageFile.read[PartitionStage](stageFile, task.configuration).begin(task.number, task)
+    private val row = new OneRow(reader)
+
+    def take(next: T): Unit = {
+      row.row = next
+      task.working(run.take(row))
+    }
+
+    def finish(): io.faissindexer.stages.StageOutcome = task.working(run.finish())
+
+    override def close(): Unit =
+      try run.close()
+      finally task.close()
+  }
+
+  /** Made once and filled again and again. */
+  private final class OneRow[T](reader: EmbeddingReader[T]) extends RowSource {
+    var row: T = _
+
+    override def forEachRow(sink: RowSink): Unit = reader.give(row, sink)
+  }
+}

@@ -1,0 +1,47 @@
+package io.faissindexer.scalding
+
+import java.util
+import java.util.OptionalInt
+import java.util.concurrent.TimeUnit
+
+import com.twitter.scalding.{Execution, TypedPipe}
+import io.faissindexer.stages.{Engine, PartitionStage, RowlessStage, StageOutcome}
+import io.faissindexer.storage.FileSystemHook
+
+/** Runs each stage of a build as an Execution of its own, each partition where it lies. */
+private[scalding] final class ScaldingEngine[T](
+    rows: TypedPipe[T],
+    reader: EmbeddingReader[T],
+    override val input: String,
+    tasks: StageTasks,
+    executions: Executions,
+    say: String => Unit)
+    extends Engine {
+
+  override def files(): FileSystemHook.Factory = tasks.files
+
+  override def firstDimension(): OptionalInt = {
+    val dimension = reader.dimension _
+    val first = rows.flatMap(dimension(_)).limit(1).toIterableExecution
+    executions.await(first.map(_.headOption)).fold(OptionalInt.empty())(OptionalInt.of)
+  }
+
+  override def onEveryPartition(name: String, stage: PartitionStage): util.List[StageOutcome] =
+    outcomes(name, tasks.onEveryPartition(rows, reader, stage))
+
+  override def inTasks(name: String, number: Int, stage: RowlessStage): util.List[StageOutcome] =
+    outcomes(name, tasks.inTasks(number, stage))
+
+  private def outcomes(name: String, stage: Execution[Iterable[StageOutcome]]): util.List[StageOutcome] = {
+    val begin = System.nanoTime()
+    say(s"$name: begun")
+    val outcomes = new util.ArrayList[StageOutcome]
+    executions.await(stage).foreach { outcome =>
+      outcome.requireDone()
+      outcomes.add(outcome)
+    }
+    val seconds = TimeUnit.NANOSECONDS.toSeconds(System.nanoTime() - begin)
+    say(s"$name: done, $seconds s, ${outcomes.size} ${if (outcomes.size == 1) "task" else "tasks"}")
+    outcomes
+  }
+}
