@@ -21,8 +21,7 @@ private[scalding] final class ScaldingEngine[T](
   override def files(): FileSystemHook.Factory = tasks.files
 
   override def firstDimension(): OptionalInt = {
-    val dimension = reader.dimension _
-    val first = rows.flatMap(dimension(_)).limit(1).toIterableExecution
+    val first = ScaldingEngine.dimensions(rows, reader).limit(1).toIterableExecution
     executions.await(first.map(_.headOption)).fold(OptionalInt.empty())(OptionalInt.of)
   }
 
@@ -44,4 +43,11 @@ private[scalding] final class ScaldingEngine[T](
     say(s"$name: done, $seconds s, ${outcomes.size} ${if (outcomes.size == 1) "task" else "tasks"}")
     outcomes
   }
+}
+
+private[scalding] object ScaldingEngine {
+
+  /** Apart from the engine, which stays in the driver. */
+  private def dimensions[T](rows: TypedPipe[T], reader: EmbeddingReader[T]): TypedPipe[Int] =
+    rows.flatMap(reader.dimension(_))
 }
