@@ -2,7 +2,7 @@ package io.faissindexer.scalding
 
 import cascading.flow.FlowProcess
 import cascading.operation.{BaseOperation, Function, FunctionCall, OperationCall}
-import io.faissindexer.stages.{PartitionRun, PartitionStage, RowSink, RowSource}
+import io.faissindexer.stages.{PartitionRun, PartitionStage, RowSink, RowSource, StageOutcome}
 
 import PartitionFunction.Open
 
@@ -41,7 +41,7 @@ private[scalding] object PartitionFunction {
       task.working(run.take(row))
     }
 
-    def finish(): io.faissindexer.stages.StageOutcome = task.working(run.finish())
+    def finish(): StageOutcome = task.working(run.finish())
 
     override def close(): Unit =
       try run.close()
