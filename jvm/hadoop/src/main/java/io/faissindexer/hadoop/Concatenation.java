@@ -1,6 +1,5 @@
 package io.faissindexer.hadoop;
 
-import io.faissindexer.internal.Log;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -16,8 +15,6 @@ import org.apache.hadoop.ipc.RemoteException;
 
 /** Joins files by the file system's own {@code concat}, which only HDFS has. */
 final class Concatenation {
-    private static final Log LOG = Log.named(Concatenation.class.getName());
-
     /**
      * What a NameNode throws at files that it will not join: in an encryption zone, in a snapshot, of different
      * erasure coding. Anything else, such as safe mode, is a failure.
@@ -50,18 +47,13 @@ final class Concatenation {
             resolved.getFileSystem(configuration).concat(resolved, resolvedSources.toArray(new Path[0]));
             return true;
         } catch (UnsupportedOperationException | IllegalArgumentException without) {
-            return refused(target, without);
+            return false;
         } catch (RemoteException answer) {
             if (!REFUSALS.contains(answer.getClassName())) {
                 throw answer.unwrapRemoteException();
             }
-            return refused(target, answer);
+            return false;
         }
-    }
-
-    private static boolean refused(Path target, Exception reason) {
-        LOG.info("the file system does not join the files beside " + target + ": " + reason.getMessage());
-        return false;
     }
 
     /** The path behind mount points, which do not pass {@code concat} on. */
