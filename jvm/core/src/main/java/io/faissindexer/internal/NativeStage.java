@@ -2,25 +2,28 @@ package io.faissindexer.internal;
 
 import io.faissindexer.stages.StageControl;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.Supplier;
 
 /**
  * A stage inside the native library. One thread works with it. While it is open, a watchdog thread looks after the
- * control: it cancels the native work when the engine wants that, and passes progress and log records on.
+ * control: it cancels the native work when the engine wants that, says that it goes on, and passes progress and log
+ * records on.
  */
 public final class NativeStage implements AutoCloseable {
     private static final Log LOG = Log.named(NativeStage.class.getName());
     private static final long WATCH_MILLIS = 200;
 
-    private final AtomicLong handle;
+    /** Zero until the stage is open, and when it has been closed. */
+    private final AtomicLong handle = new AtomicLong();
     private final StageControl control;
     private final Thread watchdog;
     private volatile boolean ended;
+    private volatile boolean isWorking;
     /** Guarded by the watchdog until it has ended. */
     private long rowsReported;
     private long bytesReported;
 
-    private NativeStage(long handle, String name, StageControl control) {
-        this.handle = new AtomicLong(handle);
+    private NativeStage(String name, StageControl control) {
         this.control = control;
         watchdog = new Thread(this::watch, "faiss-indexer watchdog of " + name);
         watchdog.setDaemon(true);
@@ -30,13 +33,25 @@ public final class NativeStage implements AutoCloseable {
     /** Opens a stage of one partition, with the threads that the engine gives it. */
     public static NativeStage open(
             String stage, String build, String[] receipts, int partition, Object files, StageControl control) {
-        long handle = NativeBridge.openStage(stage, build, receipts, partition, control.threads(), files);
-        return new NativeStage(handle, stage + " " + partition, control);
+        NativeStage opened = new NativeStage(stage + " " + partition, control);
+        try {
+            int threads = control.threads();
+            opened.handle.set(opened.working(
+                    () -> NativeBridge.openStage(stage, build, receipts, partition, threads, files)));
+            return opened;
+        } finally {
+            if (opened.handle.get() == 0) {
+                opened.endWatch();
+            }
+        }
     }
 
     /** Gives the stage the rows of a batch. */
     void append(VectorBuffer batch) {
-        NativeBridge.append(handle.get(), batch.idBytes(), batch.vectorBytes(), batch.rows());
+        working(() -> {
+            NativeBridge.append(handle.get(), batch.idBytes(), batch.vectorBytes(), batch.rows());
+            return null;
+        });
     }
 
     /** Tells the stage of a row that cannot be in a batch, for one of the reasons of {@link NativeBridge}. */
@@ -46,7 +61,7 @@ public final class NativeStage implements AutoCloseable {
 
     /** Does the rest of the stage's work and returns its receipt. */
     public String finish() {
-        String receipt = NativeBridge.finish(handle.get());
+        String receipt = working(() -> NativeBridge.finish(handle.get()));
         endWatch();
         reportProgress();
         return receipt;
@@ -63,6 +78,16 @@ public final class NativeStage implements AutoCloseable {
             } finally {
                 NativeLogs.deliver();
             }
+        }
+    }
+
+    /** Runs native code that may take long. */
+    private <T> T working(Supplier<T> work) {
+        isWorking = true;
+        try {
+            return work.get();
+        } finally {
+            isWorking = false;
         }
     }
 
@@ -84,6 +109,12 @@ public final class NativeStage implements AutoCloseable {
     }
 
     private void lookAfterStage() {
+        if (isWorking) {
+            control.onWork();
+        }
+        if (handle.get() == 0) {
+            return;
+        }
         if (control.isCancelled()) {
             NativeBridge.cancel(handle.get());
         }

@@ -10,4 +10,11 @@ public interface StageControl {
 
     /** More rows and bytes have been dealt with. Calls come one after another. */
     void onProgress(long moreRows, long moreBytes);
+
+    /**
+     * Native code is at work, which may take longer than an engine waits for a sign of life. Called several times a
+     * second while that is so, and never while the task waits for its rows.
+     */
+    default void onWork() {
+    }
 }

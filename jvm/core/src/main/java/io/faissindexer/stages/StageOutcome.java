@@ -30,9 +30,14 @@ public final class StageOutcome implements Serializable {
         return new StageOutcome(null, failure.kind(), failure.getMessage());
     }
 
+    /** Whether the stage is done, and has not failed. */
+    public boolean isDone() {
+        return receipt != null;
+    }
+
     /** Throws the failure, if the stage has failed; an engine calls it as soon as it has the outcome. */
     public void requireDone() {
-        if (receipt == null) {
+        if (!isDone()) {
             throw new FaissIndexException(kind, message);
         }
     }

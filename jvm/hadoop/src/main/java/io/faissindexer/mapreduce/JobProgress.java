@@ -1,5 +1,6 @@
 package io.faissindexer.mapreduce;
 
+import io.faissindexer.hadoop.tasks.StageCounter;
 import java.io.IOException;
 import java.util.Locale;
 import java.util.Optional;
@@ -59,11 +60,15 @@ final class JobProgress {
     private Optional<Counters> counters() {
         try {
             Optional<Counters> counters = Optional.ofNullable(job.getCounters());
-            counters.ifPresent(found -> rows = StageCounters.ROWS.in(found));
+            counters.ifPresent(found -> rows = value(StageCounter.ROWS, found));
             return counters;
         } catch (IOException notKept) {
             return Optional.empty();
         }
+    }
+
+    static long value(StageCounter counter, Counters counters) {
+        return counters.findCounter(StageCounter.GROUP, counter.counterName()).getValue();
     }
 
     private String timeAndRows() {

@@ -2,6 +2,7 @@ package io.faissindexer.mapreduce;
 
 import io.faissindexer.FaissIndexException;
 import io.faissindexer.FaissIndexException.Kind;
+import io.faissindexer.hadoop.tasks.StageCounter;
 import io.faissindexer.stages.StageOutcome;
 import java.io.IOException;
 import java.util.ArrayList;
@@ -76,7 +77,7 @@ final class JobRun {
 
     /** A stage that cannot be done should not go on in thousands of tasks. */
     private void requireNoFailure(Optional<Counters> counters) throws IOException {
-        if (counters.isPresent() && StageCounters.FAILED_TASKS.in(counters.get()) > 0) {
+        if (counters.isPresent() && JobProgress.value(StageCounter.FAILED_TASKS, counters.get()) > 0) {
             // Not there yet if the task that failed has not been committed.
             files.outcomes(job.getConfiguration()).values().forEach(StageOutcome::requireDone);
         }

@@ -1,13 +1,10 @@
 package io.faissindexer.mapreduce;
 
+import io.faissindexer.hadoop.tasks.OutcomeBytes;
+import io.faissindexer.hadoop.tasks.StageFile;
 import io.faissindexer.stages.StageOutcome;
-import java.io.ByteArrayInputStream;
-import java.io.ByteArrayOutputStream;
 import java.io.FileNotFoundException;
 import java.io.IOException;
-import java.io.InputStream;
-import java.io.ObjectInputStream;
-import java.io.ObjectOutputStream;
 import java.util.SortedMap;
 import java.util.TreeMap;
 import org.apache.hadoop.conf.Configuration;
@@ -53,19 +50,7 @@ final class StageFiles {
 
     /** In a task: the stage that it runs. */
     static Object readStage(Configuration configuration) throws IOException {
-        Path path = new Path(configuration.get(STAGE_FILE));
-        try (InputStream stream = path.getFileSystem(configuration).open(path)) {
-            return deserialise(stream);
-        }
-    }
-
-    /** In a task: the outcome as the job writes it. */
-    static BytesWritable serialised(StageOutcome outcome) throws IOException {
-        ByteArrayOutputStream bytes = new ByteArrayOutputStream();
-        try (ObjectOutputStream stream = new ObjectOutputStream(bytes)) {
-            stream.writeObject(outcome);
-        }
-        return new BytesWritable(bytes.toByteArray());
+        return StageFile.read(new Path(configuration.get(STAGE_FILE)), configuration);
     }
 
     /** The outcomes of the tasks that have been committed so far, by number. */
@@ -83,8 +68,7 @@ final class StageFiles {
                 IntWritable task = new IntWritable();
                 BytesWritable outcome = new BytesWritable();
                 while (reader.next(task, outcome)) {
-                    InputStream bytes = new ByteArrayInputStream(outcome.getBytes(), 0, outcome.getLength());
-                    outcomes.put(task.get(), (StageOutcome) deserialise(bytes));
+                    outcomes.put(task.get(), OutcomeBytes.read(outcome.getBytes(), outcome.getLength()));
                 }
             }
         }
@@ -97,13 +81,5 @@ final class StageFiles {
 
     private static boolean isVisible(Path path) {
         return !path.getName().startsWith("_") && !path.getName().startsWith(".");
-    }
-
-    private static Object deserialise(InputStream bytes) throws IOException {
-        try (ObjectInputStream stream = new ObjectInputStream(bytes)) {
-            return stream.readObject();
-        } catch (ClassNotFoundException otherVersion) {
-            throw new IOException("driver and tasks do not have the same classes: " + otherVersion, otherVersion);
-        }
     }
 }

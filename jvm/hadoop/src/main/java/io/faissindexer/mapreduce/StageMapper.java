@@ -1,6 +1,6 @@
 package io.faissindexer.mapreduce;
 
-import io.faissindexer.FaissIndexException;
+import io.faissindexer.hadoop.tasks.OutcomeBytes;
 import io.faissindexer.stages.StageControl;
 import io.faissindexer.stages.StageOutcome;
 import java.io.IOException;
@@ -17,26 +17,14 @@ abstract class StageMapper<V> extends Mapper<Object, V, IntWritable, BytesWritab
     public final void run(Context context) throws IOException, InterruptedException {
         int task = context.getTaskAttemptID().getTaskID().getId();
         TaskControl control = new TaskControl(context);
-        Heartbeat heartbeat = new Heartbeat(context);
         try {
             StageOutcome outcome = run(StageFiles.readStage(context.getConfiguration()), task, context, control);
-            control.end(isDone(outcome));
-            context.write(new IntWritable(task), StageFiles.serialised(outcome));
+            control.end(outcome);
+            context.write(new IntWritable(task), new BytesWritable(OutcomeBytes.of(outcome)));
         } catch (IOException | InterruptedException | RuntimeException failure) {
             throw failure;
         } catch (Exception failure) {
             throw new IOException(failure);
-        } finally {
-            heartbeat.end();
-        }
-    }
-
-    private static boolean isDone(StageOutcome outcome) {
-        try {
-            outcome.requireDone();
-            return true;
-        } catch (FaissIndexException failure) {
-            return false;
         }
     }
 }

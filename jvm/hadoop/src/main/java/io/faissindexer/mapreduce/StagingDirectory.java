@@ -1,8 +1,8 @@
 package io.faissindexer.mapreduce;
 
+import io.faissindexer.hadoop.tasks.StageFile;
 import java.io.Closeable;
 import java.io.IOException;
-import java.io.ObjectOutputStream;
 import java.io.Serializable;
 import java.util.UUID;
 import org.apache.hadoop.conf.Configuration;
@@ -59,9 +59,7 @@ final class StagingDirectory implements Closeable {
         stages++;
         Path place = new Path(path(), stages + "-" + name.replace(' ', '-'));
         StageFiles files = new StageFiles(place);
-        try (ObjectOutputStream stream = new ObjectOutputStream(fileSystem().create(files.stage()))) {
-            stream.writeObject(stage);
-        }
+        StageFile.write(stage, files.stage(), configuration);
         return files;
     }
 

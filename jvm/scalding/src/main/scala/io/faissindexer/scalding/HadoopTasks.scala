@@ -1,6 +1,7 @@
 package io.faissindexer.scalding
 
 import java.io.IOException
+import java.util.UUID
 
 import cascading.flow.FlowDef
 import cascading.operation.Function
@@ -10,6 +11,7 @@ import com.twitter.scalding.{Config, Execution, HadoopMode, TupleConverter, Tupl
 import io.faissindexer.FaissIndexException
 import io.faissindexer.FaissIndexException.Kind
 import io.faissindexer.hadoop.{HadoopFileSystemHook, HadoopFiles}
+import io.faissindexer.hadoop.tasks.{OutcomeBytes, StageFile}
 import io.faissindexer.stages.{PartitionStage, RowlessStage, StageOutcome}
 import io.faissindexer.storage.FileSystemHook
 import org.apache.hadoop.conf.Configuration
@@ -38,13 +40,20 @@ private[scalding] final class HadoopTasks private (configuration: Configuration,
     withStage(stage)(file => throughFunction(numbers, new RowlessFunction(file)))
   }
 
-  /** The stage is in a file while tasks may want it: receipts of many tasks are too much for the job's configuration. */
+  /** The stage is in a file while tasks may want it. */
   private def withStage[A](stage: java.io.Serializable)(use: String => Execution[A]): Execution[A] =
-    Execution.from(StageFile.write(stage, outputDirectory, configuration)).flatMap { file =>
+    Execution.from(written(stage)).flatMap { file =>
       Execution.withConfig(use(file.toString))(withTokensFor(file)).liftToTry.flatMap { result =>
-        Execution.from(StageFile.delete(file, configuration)).flatMap(_ => Execution.fromTry(result))
+        Execution.from(file.getFileSystem(configuration).delete(file, false)).flatMap(_ => Execution.fromTry(result))
       }
     }
+
+  /** Beside the temporary files of the build, with which it goes if nobody else deletes it. */
+  private def written(stage: java.io.Serializable): Path = {
+    val file = new Path(s"$outputDirectory/_temporary/stage-${UUID.randomUUID()}")
+    StageFile.write(stage, file, configuration)
+    file
+  }
 
   /** Jobs get delegation tokens for the file systems that they are told of. */
   private def withTokensFor(file: Path)(config: Config): Config = {
@@ -56,6 +65,9 @@ private[scalding] final class HadoopTasks private (configuration: Configuration,
 private[scalding] object HadoopTasks {
   private val TokenServers = "mapreduce.job.hdfs-servers"
   private val Row = new Fields("row")
+
+  /** What the Functions hand on. */
+  val Outcome: Fields = new Fields("outcome")
 
   def of(config: Config, mode: HadoopMode, outputDirectory: String): HadoopTasks = {
     val configuration = new Configuration(mode.jobConf)
@@ -78,8 +90,8 @@ private[scalding] object HadoopTasks {
       val pipe = rows.toPipe[T](Row)(flow, mode, TupleSetter.singleSetter[T])
       val outcomes = new Each(pipe, Row, function, Fields.RESULTS)
       TypedPipe
-        .from[Array[Byte]](outcomes, OutcomeBytes.Field)(flow, mode, TupleConverter.singleConverter[Array[Byte]])
+        .from[Array[Byte]](outcomes, Outcome)(flow, mode, TupleConverter.singleConverter[Array[Byte]])
         .toIterableExecution
-        .map(_.map(OutcomeBytes.read))
+        .map(_.map(bytes => OutcomeBytes.read(bytes, bytes.length)))
     }
 }

@@ -2,13 +2,16 @@ package io.faissindexer.scalding
 
 import cascading.flow.FlowProcess
 import cascading.operation.{BaseOperation, Function, FunctionCall, OperationCall}
+import cascading.tuple.Tuple
+import io.faissindexer.hadoop.tasks.{OutcomeBytes, StageFile}
 import io.faissindexer.stages.{PartitionRun, PartitionStage, RowSink, RowSource, StageOutcome}
+import org.apache.hadoop.fs.Path
 
 import PartitionFunction.Open
 
 /** Gives the rows of a task to a stage and hands on its outcome after the last one. */
 private[scalding] final class PartitionFunction[T](stageFile: String, reader: EmbeddingReader[T])
-    extends BaseOperation[Open[T]](1, OutcomeBytes.Field)
+    extends BaseOperation[Open[T]](1, HadoopTasks.Outcome)
     with Function[Open[T]] {
 
   override def operate(flow: FlowProcess[_], call: FunctionCall[Open[T]]): Unit = {
@@ -19,7 +22,7 @@ private[scalding] final class PartitionFunction[T](stageFile: String, reader: Em
   override def flush(flow: FlowProcess[_], call: OperationCall[Open[T]]): Unit =
     Option(call.getContext).foreach { open =>
       val outcome = open.finish()
-      call.asInstanceOf[FunctionCall[Open[T]]].getOutputCollector.add(OutcomeBytes.tuple(outcome))
+      call.asInstanceOf[FunctionCall[Open[T]]].getOutputCollector.add(new Tuple(OutcomeBytes.of(outcome)))
     }
 
   override def cleanup(flow: FlowProcess[_], call: OperationCall[Open[T]]): Unit = {
@@ -33,19 +36,21 @@ private[scalding] object PartitionFunction {
   /** A stage that has met a row. */
   final class Open[T](task: TaskRun, stageFile: String, reader: EmbeddingReader[T]) extends AutoCloseable {
     private val run: PartitionRun =
-      StageFile.read[PartitionStage](stageFile, task.configuration).begin(task.number, task)
+      StageFile.read(new Path(stageFile), task.configuration).asInstanceOf[PartitionStage].begin(task.number, task)
     private val row = new OneRow(reader)
 
     def take(next: T): Unit = {
       row.row = next
-      task.working(run.take(row))
+      run.take(row)
     }
 
-    def finish(): StageOutcome = task.working(run.finish())
+    def finish(): StageOutcome = {
+      val outcome = run.finish()
+      task.end(outcome)
+      outcome
+    }
 
-    override def close(): Unit =
-      try run.close()
-      finally task.close()
+    override def close(): Unit = run.close()
   }
 
   /** Made once and filled again and again. */

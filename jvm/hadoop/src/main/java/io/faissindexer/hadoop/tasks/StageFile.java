@@ -1,0 +1,32 @@
+package io.faissindexer.hadoop.tasks;
+
+import java.io.BufferedInputStream;
+import java.io.BufferedOutputStream;
+import java.io.IOException;
+import java.io.ObjectOutputStream;
+import java.io.Serializable;
+import org.apache.hadoop.conf.Configuration;
+import org.apache.hadoop.fs.Path;
+
+/** A stage on its way to the tasks: in a file, because a job's configuration has no room for thousands of receipts. */
+public final class StageFile {
+    private StageFile() {
+    }
+
+    /** Writes a stage to a file that is not there yet. */
+    public static void write(Serializable stage, Path file, Configuration configuration) throws IOException {
+        try (ObjectOutputStream stream = new ObjectOutputStream(
+                new BufferedOutputStream(file.getFileSystem(configuration).create(file, false)))) {
+            stream.writeObject(stage);
+        }
+    }
+
+    /**
+     * The stage in a file.
+     *
+     * @throws IOException also when it was written with other versions of the classes
+     */
+    public static Object read(Path file, Configuration configuration) throws IOException {
+        return SerialForm.read(new BufferedInputStream(file.getFileSystem(configuration).open(file)));
+    }
+}
