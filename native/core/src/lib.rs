@@ -104,6 +104,7 @@ pub use import::{ImportControl, import_index};
 pub use inspect::{IndexDescription, ListsDescription, index_bytes, inspect, inspect_all, inspect_list_sizes};
 pub use publication::{finish_publication, interrupted_publication};
 pub use publish::publish;
+pub use receipts::bad_rows;
 pub use resumption::{
     adopt_build, assemble_tasks, check_receipt, delete_unnamed_files, evaluates, merge_tasks, spec_defaults,
     temporary_directory, unfinished_builds,

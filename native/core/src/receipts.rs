@@ -278,6 +278,17 @@ impl Receipts {
     }
 }
 
+/// The kinds of bad rows that a task met, in words that go on from "rows", and how many there were of each.
+///
+/// # Errors
+/// [`ErrorKind::InvalidSpec`] for what is no receipt of a stage.
+pub fn bad_rows(receipt: &str) -> Result<Vec<(&'static str, u64)>> {
+    let receipts = Receipts::parse(&[receipt.to_owned()])?;
+    let samples = receipts.samples.iter().map(|sample| &sample.ledger);
+    let ledgers = samples.chain(receipts.shards.iter().map(|shard| &shard.ledger));
+    Ok(ledgers.flat_map(Ledger::entries).map(|(kind, rows, _)| (kind, rows)).collect())
+}
+
 /// The JSON form of a value of ours.
 pub(crate) fn to_json<T: Serialize>(value: &T) -> Result<String> {
     serde_json::to_string(value).map_err(|error| BuildError::new(ErrorKind::Internal, error.to_string()))

@@ -5,7 +5,7 @@ use faiss_indexer_storage::{CreateMode, Storage};
 use crate::error::ErrorKind;
 use crate::stage::{RejectedRow, StageKind};
 use crate::test_builds::{Built, OUTPUT, Rows, TestBuild};
-use crate::{abandon, check_build, plan_training, start_build};
+use crate::{abandon, bad_rows, check_build, plan_training, start_build};
 
 const FAMILY: (&str, &str) = ("factoryString", "IVF4,PQ2np");
 
@@ -113,6 +113,29 @@ fn rows_that_are_missing_in_part_are_counted_and_named() {
     for part in ["5 bad rows", "[id 7]", "9 instead of 8", "[id 5]", "[id 3]", "[id 11]", "badRows=skip"] {
         assert!(error.to_string().contains(part), "{error}");
     }
+}
+
+#[test]
+fn a_receipt_tells_how_many_rows_of_each_kind_a_task_left_out() {
+    let build = TestBuild::new();
+    let rows = Rows::new(1_000, 8);
+    let started = started(&build, 8, &[FAMILY, ("badRows", "skip"), ("sampleRate", "1")]).unwrap();
+    let with_bad_rows = |kind, planned: &str, receipts: &[String]| {
+        let stage = build.open(kind, planned, receipts, 0).unwrap();
+        stage.append(&rows.ids, &rows.vectors).unwrap();
+        stage.reject(RejectedRow::NullId).unwrap();
+        stage.append(&[2_000_001, 2_000_002], &[f32::NAN; 16]).unwrap();
+        stage.finish().unwrap()
+    };
+    let expected = vec![("without an id", 1), ("with NaN or an infinite number", 2)];
+    let sampled = with_bad_rows(StageKind::Sample, &started, &[]);
+    assert_eq!(bad_rows(&sampled).unwrap(), expected);
+    let planned = plan_training(&started, std::slice::from_ref(&sampled)).unwrap().build;
+    let trained = build.task(StageKind::Train, &planned, &[sampled], 0, None).unwrap();
+    assert_eq!(bad_rows(&trained).unwrap(), []);
+    let encoded = with_bad_rows(StageKind::Encode, &planned, &[trained]);
+    assert_eq!(bad_rows(&encoded).unwrap(), expected);
+    assert!(bad_rows("{}").is_err());
 }
 
 #[test]

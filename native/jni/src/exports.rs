@@ -43,6 +43,7 @@ pub(crate) const METHODS: &[NativeMethod] = &[
     },
     guarded! { static fn reject(stage: jlong, reason: jint, id: jlong, dimension: jint) -> void },
     guarded! { static fn finish(stage: jlong) -> JString },
+    guarded! { static fn bad_rows(receipt: JString) -> JString[] },
     guarded! { static fn progress(stage: jlong) -> jlong[] },
     guarded! { static fn cancel(stage: jlong) -> void },
     guarded! { static fn close(stage: jlong) -> void },
@@ -161,6 +162,15 @@ fn reject<'local>(
 fn finish<'local>(env: &mut Env<'local>, _class: JClass<'local>, stage: jlong) -> Result<JString<'local>> {
     let receipt = STAGES.get(stage)?.finish()?;
     Ok(env.new_string(receipt)?)
+}
+
+fn bad_rows<'local>(
+    env: &mut Env<'local>,
+    _class: JClass<'local>,
+    receipt: JString<'local>,
+) -> Result<Strings<'local>> {
+    let kinds = core::bad_rows(&text(env, &receipt, "receipt")?)?;
+    strings(env, kinds.into_iter().flat_map(|(kind, rows)| [kind.to_owned(), rows.to_string()]))
 }
 
 fn progress<'local>(env: &mut Env<'local>, _class: JClass<'local>, stage: jlong) -> Result<JLongArray<'local>> {

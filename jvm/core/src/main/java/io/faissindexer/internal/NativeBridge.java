@@ -52,6 +52,9 @@ public final class NativeBridge {
     /** Does the rest of the stage's work and returns its receipt. */
     public static native String finish(long stage);
 
+    /** The kinds of bad rows that a stage met, in words that go on from "rows", and their numbers, by its receipt. */
+    public static native String[] badRows(String receipt);
+
     /** Rows done and bytes written. From any thread. */
     public static native long[] progress(long stage);
 

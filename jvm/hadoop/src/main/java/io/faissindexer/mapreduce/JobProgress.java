@@ -6,6 +6,7 @@ import java.util.Locale;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
+import org.apache.hadoop.mapreduce.Counter;
 import org.apache.hadoop.mapreduce.Counters;
 import org.apache.hadoop.mapreduce.Job;
 
@@ -52,8 +53,8 @@ final class JobProgress {
     }
 
     void done() {
-        counters();
-        announcements.accept(name + ": done" + timeAndRows());
+        String badRows = counters().map(JobProgress::badRows).orElse("");
+        announcements.accept(name + ": done" + timeAndRows() + badRows);
     }
 
     /** Empty where they are not kept: outcomes do without. */
@@ -69,6 +70,17 @@ final class JobProgress {
 
     static long value(StageCounter counter, Counters counters) {
         return counters.findCounter(StageCounter.GROUP, counter.counterName()).getValue();
+    }
+
+    /** Each kind of bad rows that the job has counted, and how many. */
+    private static String badRows(Counters counters) {
+        StringBuilder found = new StringBuilder();
+        for (Counter counter : counters.getGroup(StageCounter.GROUP)) {
+            if (counter.getName().startsWith(StageCounter.BAD_ROWS.counterName())) {
+                found.append(String.format(Locale.ROOT, ", %s: %,d", counter.getName(), counter.getValue()));
+            }
+        }
+        return found.toString();
     }
 
     private String timeAndRows() {

@@ -212,6 +212,13 @@ public class LocalJobsTest {
         assertFails(Kind.BAD_ROWS, flat, "6 bad rows: 1 without an id; 2 without an embedding [first ids 2, 3]",
                 "1 with a null inside the embedding [id 4]", "(3 instead of 2) [id 5]", "[id 6]");
         assertEquals(2, build(flat.toBuilder().badRows("skip").build()).rows());
+        for (String stage : new String[] {"sample", "encode"}) {
+            assertTrue(said.toString(), said.stream().anyMatch(line -> line.matches(stage + " partitions: done, .* s, "
+                    + "8 rows, .* rows/s, bad rows of the wrong dimension: 1, "
+                    + "bad rows with NaN or an infinite number: 1, "
+                    + "bad rows with a null inside the embedding: 1, bad rows without an embedding: 2, "
+                    + "bad rows without an id: 1")));
+        }
     }
 
     @Test

@@ -57,6 +57,18 @@ class HadoopTest {
     assertEquals(Nil, names(output))
   }
 
+  @Test def rowsThatAreSkippedAreCountedByKindInBothStagesThatReadThem(): Unit = {
+    val odd = Seq(EntityEmbedding(2L, null: Array[Float]), EntityEmbedding(4L, Array(1f))) ++
+      Seq.fill(3)(EntityEmbedding(6L, Array.fill(16)(Float.NaN)))
+    val spec = Spec.toBuilder.dimension(16).sampleRate(1).badRows("skip").build()
+    val (receipt, counters) =
+      run(FaissIndexer.build(pipe(7).shard(3) ++ TypedPipe.from(odd), spec, AbstractFile(newOutput())))
+    assertEquals(embeddings.rows.toLong, receipt.rows())
+    assertEquals(2L, counter(counters, "bad rows without an embedding"))
+    assertEquals(2L, counter(counters, "bad rows of the wrong dimension"))
+    assertEquals(6L, counter(counters, "bad rows with NaN or an infinite number"))
+  }
+
   @Test def aPipeWithoutRowsIsRefused(): Unit = {
     val output = newOutput()
     for (spec <- Seq(Spec, Spec.toBuilder.dimension(16).build())) {

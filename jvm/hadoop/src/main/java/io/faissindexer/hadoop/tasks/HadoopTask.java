@@ -40,6 +40,7 @@ public abstract class HadoopTask implements StageControl {
     public final void end(StageOutcome outcome) {
         double seconds = (System.nanoTime() - begin) / (double) TimeUnit.SECONDS.toNanos(1);
         count(StageCounter.SECONDS.counterName(), Math.round(seconds));
+        outcome.badRows().forEach((kind, rows) -> count(StageCounter.BAD_ROWS.counterName() + " " + kind, rows));
         if (!outcome.isDone()) {
             count(StageCounter.FAILED_TASKS.counterName(), 1);
         }

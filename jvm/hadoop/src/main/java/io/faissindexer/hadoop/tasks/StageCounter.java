@@ -6,6 +6,8 @@ import java.util.Locale;
 public enum StageCounter {
     /** Rows dealt with. */
     ROWS,
+    /** Rows that no index can hold: a counter for each kind, whose name goes on with what is wrong with them. */
+    BAD_ROWS,
     /** Bytes written to the output's file system. */
     BYTES,
     /** Seconds that tasks were at work, added up. */
