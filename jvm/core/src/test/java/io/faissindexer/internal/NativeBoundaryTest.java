@@ -109,6 +109,8 @@ public class NativeBoundaryTest {
         assertFails(Kind.INVALID_SPEC, "nonsense", () -> NativeBridge.openStage("train", "nonsense", NONE, 0, 1, null));
         assertFails(Kind.INVALID_SPEC, "partition", () -> NativeBridge.openStage("sample", build, NONE, -1, 1, null));
         assertFails(Kind.INVALID_SPEC, "threads", () -> NativeBridge.openStage("sample", build, NONE, 0, 0, null));
+        assertFails(Kind.INVALID_SPEC, "receipt", () -> NativeBridge.badRows(null));
+        assertFails(Kind.INVALID_SPEC, "nonsense", () -> NativeBridge.badRows("nonsense"));
         assertFails(Kind.INVALID_SPEC, "reason", () -> NativeBridge.reject(stage, 99, 0, 0));
     }
 
