@@ -6,6 +6,7 @@ mod grammar;
 mod metrics;
 mod refused;
 mod scanner;
+mod training_memory;
 mod training_rows;
 
 #[cfg(test)]
@@ -130,6 +131,12 @@ impl Family {
 
     pub(crate) fn training_rows(&self) -> TrainingRows {
         self.training_rows
+    }
+
+    /// Bytes that training on `rows` rows of `dimension` takes at its peak, beside those rows.
+    pub(crate) fn training_memory(&self, dimension: u64, rows: u64) -> Result<f64> {
+        let factory = Factory::parse(&self.factory_string).map_err(|why| refused(&self.factory_string, &why))?;
+        Ok(training_memory::training_memory(&factory, dimension, rows))
     }
 }
 

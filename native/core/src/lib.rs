@@ -82,6 +82,7 @@ mod stage;
 mod stock_faiss_tests;
 #[cfg(test)]
 mod supported_families;
+mod task_memory;
 #[cfg(test)]
 mod test_builds;
 mod trained_state;
@@ -112,6 +113,7 @@ pub use resumption::{
 pub use scratch::set_scratch_directory;
 pub use spec::KEYS as SPEC_KEYS;
 pub use stage::{ProgressReport, RejectedRow, Stage, StageKind, StageRequest};
+pub use task_memory::task_memory;
 pub use training_plan::{TrainingDecision, plan_training};
 pub use verify::{Verified, verify};
 pub use workers::Workers;

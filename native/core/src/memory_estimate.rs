@@ -35,7 +35,7 @@ pub(crate) fn check_single_task_memory(
 }
 
 /// Bytes at the peak of the build, from where all rows have been read.
-fn single_task_memory(factory_string: &str, metric: FaissMetric, rows: u64, dimension: u64) -> Result<f64> {
+pub(crate) fn single_task_memory(factory_string: &str, metric: FaissMetric, rows: u64, dimension: u64) -> Result<f64> {
     let mut index = GraphIndex::create(dimension, factory_string, metric)?;
     let mut whole = index.whole();
     let filled = fill(&mut whole, ID, true)?;

@@ -44,6 +44,7 @@ use crate::index_layout::{CodePart, FilePiece, Labels};
 use crate::index_template::index_pieces;
 use crate::merge::assembly::{assemble, file_bytes};
 use crate::merge::first_runs::FirstRuns;
+pub(crate) use crate::merge::output::blocks_bytes;
 use crate::merge::output::{Output, block_bytes};
 use crate::merge::part::{PART_BLOCK_BYTES, Part, SectionSums};
 use crate::merge::positions::{LabelSource, PlaceTable};
@@ -75,7 +76,7 @@ impl<'a> MergeResources<'a> {
         cancellation: &'a Cancellation,
         progress: &'a Progress,
     ) -> Self {
-        Self { storages, workers, cancellation, progress, block_bytes: block_bytes(workers) }
+        Self { storages, workers, cancellation, progress, block_bytes: block_bytes(workers.count()) }
     }
 }
 

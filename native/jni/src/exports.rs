@@ -29,6 +29,9 @@ pub(crate) const METHODS: &[NativeMethod] = &[
     guarded! { static fn start_build(spec: JString[], output: JString, files: JObject) -> JString },
     guarded! { static fn plan_training(build: JString, receipts: JString[]) -> JString[] },
     guarded! {
+        static fn task_memory(stage: JString, build: JString, receipts: JString[], threads: jint) -> jlong
+    },
+    guarded! {
         static fn open_stage(
             stage: JString,
             build: JString,
@@ -101,6 +104,21 @@ fn plan_training<'local>(
         ("evaluates", evaluates.to_string()),
     ];
     strings(env, facts.into_iter().flat_map(|(key, value)| [key.to_owned(), value]))
+}
+
+fn task_memory<'local>(
+    env: &mut Env<'local>,
+    _class: JClass<'local>,
+    stage: JString<'local>,
+    build: JString<'local>,
+    receipts: Strings<'local>,
+    threads: jint,
+) -> Result<jlong> {
+    let kind = word(env, &stage, "stage")?;
+    let build = text(env, &build, "build")?;
+    let receipts = texts(env, &receipts, "receipts")?;
+    let bytes = core::task_memory(kind, &build, &receipts, count(threads, "threads")?)?;
+    Ok(jlong::try_from(bytes).unwrap_or(jlong::MAX))
 }
 
 #[allow(clippy::too_many_arguments, reason = "the signature is Java's")]

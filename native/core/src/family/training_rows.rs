@@ -7,7 +7,7 @@ use super::grammar::{Base, Coarse, Factory, Transform};
 /// Faiss warns below this many training rows per centroid (Clustering.h, min_points_per_centroid).
 const WANTED_PER_CENTROID: u64 = 39;
 /// Faiss drops training rows beyond this many per centroid (Clustering.h, max_points_per_centroid).
-const USABLE_PER_CENTROID: u64 = 256;
+pub(super) const USABLE_PER_CENTROID: u64 = 256;
 /// What Faiss trains the ranges of an inverted file's scalar quantizer on (IndexScalarQuantizer.cpp); we keep to it
 /// for whatever is trained by statistics of single components.
 const USABLE_FOR_STATISTICS: u64 = 100_000;
@@ -66,7 +66,7 @@ pub(super) fn training_rows(factory: &Factory, dimension: u64) -> TrainingRows {
     }
 }
 
-fn rows_of_transform(transform: Transform, dimension: u64) -> TrainingRows {
+pub(super) fn rows_of_transform(transform: Transform, dimension: u64) -> TrainingRows {
     match transform {
         // A random rotation has a seed of its own.
         Transform::Normalization | Transform::Rotation { .. } | Transform::Padding { .. } => TrainingRows::default(),
@@ -96,7 +96,7 @@ fn rows_of_coarse(coarse: Coarse) -> TrainingRows {
     }
 }
 
-fn rows_of_codes(codes: &Codes, dimension: u64) -> TrainingRows {
+pub(super) fn rows_of_codes(codes: &Codes, dimension: u64) -> TrainingRows {
     match codes {
         Codes::Flat | Codes::Scalar(Scalar::Half | Scalar::Direct) | Codes::Lsh { thresholds: false, .. } => {
             TrainingRows::default()

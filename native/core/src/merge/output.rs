@@ -52,7 +52,7 @@ impl<'a> Output<'a> {
             Some(file) => Sink::Positional(file),
             None => Sink::Appending(Mutex::new(Appending { file: storage.create(uri, CreateMode::New)?, position: 0 })),
         };
-        let blocks = (BLOCKS_BYTES / 3 / block_bytes.max(1)).clamp(1, concurrent_blocks(workers));
+        let blocks = (BLOCKS_BYTES / 3 / block_bytes.max(1)).clamp(1, concurrent_blocks(workers.count()));
         Ok(Self { sink, checksum: RangesChecksum::new(length), window, blocks, workers, cancellation, progress })
     }
 
@@ -220,11 +220,16 @@ impl Writers {
 const BLOCKS_BYTES: usize = 96 << 20;
 
 /// Blocks in work at one time. More threads than this would make blocks so small that reads get slow.
-pub(crate) fn concurrent_blocks(workers: &Workers) -> usize {
-    workers.count().min(32)
+fn concurrent_blocks(threads: usize) -> usize {
+    threads.clamp(1, 32)
 }
 
-/// The size of a block for that many workers.
-pub(crate) fn block_bytes(workers: &Workers) -> usize {
-    (BLOCKS_BYTES / 3 / concurrent_blocks(workers)).min(8 << 20)
+/// The size of a block on that many threads.
+pub(crate) fn block_bytes(threads: usize) -> usize {
+    (BLOCKS_BYTES / 3 / concurrent_blocks(threads)).min(8 << 20)
+}
+
+/// Memory of the blocks of a merge on that many threads, with those that wait for the disk.
+pub(crate) fn blocks_bytes(threads: usize) -> usize {
+    block_bytes(threads) * (3 * concurrent_blocks(threads) + WRITERS + WAITING_WRITES)
 }

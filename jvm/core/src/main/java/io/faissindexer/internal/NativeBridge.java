@@ -39,6 +39,9 @@ public final class NativeBridge {
      */
     public static native String[] planTraining(String build, String[] receipts);
 
+    /** Bytes that a task of a stage takes at most outside the heap, with the threads that the engine gives it. */
+    public static native long taskMemory(String stage, String build, String[] receipts, int threads);
+
     /** Opens a stage of one partition and returns its handle. */
     public static native long openStage(
             String stage, String build, String[] receipts, int partition, int threads, Object files);

@@ -28,6 +28,11 @@ public interface Engine {
      */
     List<StageOutcome> inTasks(String name, int tasks, RowlessStage stage);
 
+    /** The CPUs that a task gets, as {@link StageControl#threads()} will say there. */
+    default int threadsOfTask() {
+        return 1;
+    }
+
     /** Makes the hooks through which the driver and the tasks reach files. */
     FileSystemHook.Factory files();
 }

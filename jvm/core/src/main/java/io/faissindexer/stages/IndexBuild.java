@@ -18,10 +18,12 @@ import java.util.function.Consumer;
 
 /**
  * The course of a build, the same on every engine: sample, decide, train, encode, merge, assemble if that was done in
- * parts, evaluate if there is to be a report, publish. Which rows are good, what files are called and what a receipt says is the native library's to know.
+ * parts, evaluate if there is to be a report, publish. Which rows are good, what files are called and what a receipt
+ * says is the native library's to know.
  */
 public final class IndexBuild {
     private static final Log LOG = Log.named(IndexBuild.class.getName());
+    private static final long MEBIBYTE = 1 << 20;
 
     private final Engine engine;
     private final Consumer<String> announcements;
@@ -126,10 +128,23 @@ public final class IndexBuild {
             }
             receipts.addAll(merged);
             if (evaluates) {
-                receipts.addAll(inTasks("evaluate", 1, merged));
+                receipts.addAll(evaluate(merged));
             }
             LOG.info("publish");
             return NativeBridge.publish(build, receipts.toArray(new String[0]), files);
+        }
+
+        /** Measures the index; that it cannot be measured, as for want of memory, is no reason to lose it. */
+        private List<String> evaluate(List<String> merged) {
+            try {
+                return inTasks("evaluate", 1, merged);
+            } catch (FaissIndexException failure) {
+                if (failure.kind() == FaissIndexException.Kind.CANCELLED) {
+                    throw failure;
+                }
+                announcements.accept("warning: the index was not measured: " + failure.getMessage());
+                return Collections.emptyList();
+            }
         }
 
         private List<String> sample() {
@@ -159,12 +174,21 @@ public final class IndexBuild {
         private List<String> onEveryPartition(String stage, List<String> inputs) {
             LOG.info(stage + " every partition");
             PartitionStage work = new PartitionStage(call(stage, inputs), dimension);
+            announceMemory(stage, work.nativeMemory(engine.threadsOfTask()));
             return receipts(engine.onEveryPartition(stage + " partitions", work));
         }
 
         private List<String> inTasks(String stage, int tasks, List<String> inputs) {
             LOG.info(stage + " in " + (tasks == 1 ? "one task" : tasks + " tasks"));
-            return receipts(engine.inTasks(stage, tasks, new RowlessStage(call(stage, inputs))));
+            RowlessStage work = new RowlessStage(call(stage, inputs));
+            announceMemory(stage, work.nativeMemory(engine.threadsOfTask()));
+            return receipts(engine.inTasks(stage, tasks, work));
+        }
+
+        /** What the operator of a cluster has to leave free beside the heaps of JVMs. */
+        private void announceMemory(String stage, long bytes) {
+            long mebibytes = (bytes + MEBIBYTE - 1) / MEBIBYTE;
+            announcements.accept(stage + ": a task takes up to " + mebibytes + " MiB outside the heap of its JVM");
         }
 
         private List<String> receipts(List<StageOutcome> outcomes) {

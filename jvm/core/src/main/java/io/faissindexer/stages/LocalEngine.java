@@ -63,6 +63,11 @@ public final class LocalEngine implements Engine {
     }
 
     @Override
+    public int threadsOfTask() {
+        return Runtime.getRuntime().availableProcessors();
+    }
+
+    @Override
     public FileSystemHook.Factory files() {
         return NativeBackends.ONLY;
     }

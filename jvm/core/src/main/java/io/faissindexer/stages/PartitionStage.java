@@ -15,6 +15,15 @@ public final class PartitionStage implements Serializable {
     }
 
     /**
+     * Bytes that one task takes at most outside the heap of its JVM, estimated for the driver to ask for.
+     *
+     * @param threads as {@link StageControl#threads()} will say
+     */
+    public long nativeMemory(int threads) {
+        return call.nativeMemory(threads);
+    }
+
+    /**
      * Runs the stage over one partition.
      *
      * @param partition the number of the partition, the same in every attempt

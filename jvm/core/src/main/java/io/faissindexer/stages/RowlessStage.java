@@ -14,6 +14,15 @@ public final class RowlessStage implements Serializable {
     }
 
     /**
+     * Bytes that one task takes at most outside the heap of its JVM, estimated for the driver to ask for.
+     *
+     * @param threads as {@link StageControl#threads()} will say
+     */
+    public long nativeMemory(int threads) {
+        return call.nativeMemory(threads);
+    }
+
+    /**
      * Runs one task of the stage.
      *
      * @param task its number, the same in every attempt

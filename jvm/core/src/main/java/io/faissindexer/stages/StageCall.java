@@ -1,6 +1,7 @@
 package io.faissindexer.stages;
 
 import io.faissindexer.FaissIndexException;
+import io.faissindexer.internal.NativeBridge;
 import io.faissindexer.internal.NativeLibrary;
 import io.faissindexer.internal.NativeStage;
 import io.faissindexer.storage.FileSystemHook;
@@ -27,6 +28,11 @@ final class StageCall implements Serializable {
         this.build = build;
         this.receipts = receipts.toArray(new String[0]);
         this.files = files;
+    }
+
+    long nativeMemory(int threads) {
+        loadLibrary();
+        return NativeBridge.taskMemory(stage, build, receipts, threads);
     }
 
     StageOutcome run(int partition, StageControl control, Work work) throws Exception {

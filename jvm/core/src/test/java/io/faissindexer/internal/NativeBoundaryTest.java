@@ -111,6 +111,9 @@ public class NativeBoundaryTest {
         assertFails(Kind.INVALID_SPEC, "threads", () -> NativeBridge.openStage("sample", build, NONE, 0, 0, null));
         assertFails(Kind.INVALID_SPEC, "receipt", () -> NativeBridge.badRows(null));
         assertFails(Kind.INVALID_SPEC, "nonsense", () -> NativeBridge.badRows("nonsense"));
+        assertFails(Kind.INVALID_SPEC, "'guess'", () -> NativeBridge.taskMemory("guess", build, NONE, 1));
+        assertFails(Kind.INVALID_SPEC, "threads", () -> NativeBridge.taskMemory("sample", build, NONE, -1));
+        assertFails(Kind.INVALID_SPEC, "build", () -> NativeBridge.taskMemory("sample", null, NONE, 1));
         assertFails(Kind.INVALID_SPEC, "reason", () -> NativeBridge.reject(stage, 99, 0, 0));
     }
 
