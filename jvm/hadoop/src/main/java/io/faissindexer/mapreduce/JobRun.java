@@ -2,6 +2,8 @@ package io.faissindexer.mapreduce;
 
 import io.faissindexer.FaissIndexException;
 import io.faissindexer.FaissIndexException.Kind;
+import io.faissindexer.hadoop.TaskContainer;
+import io.faissindexer.hadoop.TaskKind;
 import io.faissindexer.hadoop.tasks.StageCounter;
 import io.faissindexer.stages.StageOutcome;
 import java.io.IOException;
@@ -54,7 +56,10 @@ final class JobRun {
             }
         }
         if (!job.isSuccessful()) {
-            throw new FaissIndexException(Kind.STORAGE, job.getJobID() + " failed: " + reason());
+            String reason = reason();
+            Optional<String> shortage = TaskContainer.shortage(TaskKind.MAP, job.getConfiguration(), reason);
+            throw new FaissIndexException(shortage.isPresent() ? Kind.OUT_OF_MEMORY : Kind.STORAGE,
+                    job.getJobID() + " failed: " + shortage.orElse(reason));
         }
         List<StageOutcome> outcomes = wholeOutcomes();
         outcomes.forEach(StageOutcome::requireDone);
@@ -83,18 +88,20 @@ final class JobRun {
         }
     }
 
-    /** What the last attempt that failed said. */
+    /** What the last attempt that failed said, else what the job says, such as that no container is large enough. */
     private String reason() throws IOException {
         // Jobs inside the process tell no more.
         String reason = "see its log";
         try {
+            String ofJob = job.getStatus().getFailureInfo();
+            reason = ofJob == null || ofJob.trim().isEmpty() ? reason : ofJob.trim();
             int from = 0;
             while (true) {
                 TaskCompletionEvent[] events = job.getTaskCompletionEvents(from, 100);
                 for (TaskCompletionEvent event : events) {
                     if (event.getStatus() != TaskCompletionEvent.Status.SUCCEEDED) {
                         String[] said = job.getTaskDiagnostics(event.getTaskAttemptId());
-                        reason = said == null || said.length == 0 ? reason : said[said.length - 1];
+                        reason = said == null || said.length == 0 ? reason : String.join("\n", said);
                     }
                 }
                 if (events.length == 0) {

@@ -49,7 +49,7 @@ public final class MapReduceEngine implements Engine, Closeable {
         this.input = input;
         this.output = new Path(output);
         this.announcements = announcements;
-        resources = new TaskResources(spec);
+        resources = new TaskResources(spec, announcements);
         staging = new StagingDirectory(this.configuration);
         jars = new JobJars(this.configuration, staging);
     }
@@ -66,7 +66,7 @@ public final class MapReduceEngine implements Engine, Closeable {
 
     @Override
     public List<StageOutcome> onEveryPartition(String name, PartitionStage stage) {
-        return run(name, stage, expectedRows, job -> {
+        return run(name, stage, stage.nativeMemory(threadsOfTask()), expectedRows, job -> {
             input.configure(job);
             job.setMapperClass(PartitionMapper.class);
         });
@@ -74,12 +74,17 @@ public final class MapReduceEngine implements Engine, Closeable {
 
     @Override
     public List<StageOutcome> inTasks(String name, int tasks, RowlessStage stage) {
-        return run(name, stage, 0, job -> {
+        return run(name, stage, stage.nativeMemory(threadsOfTask()), 0, job -> {
             NumberedTasks.configure(job, tasks);
             job.setMapperClass(RowlessMapper.class);
             // A second attempt beside a healthy one would write the whole index again.
             job.setMapSpeculativeExecution(false);
         });
+    }
+
+    @Override
+    public int threadsOfTask() {
+        return TaskResources.threads(configuration);
     }
 
     @Override
@@ -97,11 +102,12 @@ public final class MapReduceEngine implements Engine, Closeable {
         void of(Job job) throws IOException;
     }
 
-    private List<StageOutcome> run(String name, Serializable stage, long rowsToCome, Preparation preparation) {
+    private List<StageOutcome> run(
+            String name, Serializable stage, long nativeBytes, long rowsToCome, Preparation preparation) {
         try {
             Job job = Job.getInstance(configuration, "faiss-indexer: " + name + ": " + output);
             preparation.of(job);
-            resources.configure(job);
+            resources.configure(job, name, nativeBytes);
             jars.configure(job);
             TokenCache.obtainTokensForNamenodes(
                     job.getCredentials(), new Path[] {output, staging.path()}, job.getConfiguration());

@@ -2,6 +2,9 @@ package io.faissindexer.mapreduce;
 
 import io.faissindexer.IndexSpec;
 import io.faissindexer.SpecKey;
+import io.faissindexer.hadoop.TaskContainer;
+import io.faissindexer.hadoop.TaskKind;
+import java.util.function.Consumer;
 import org.apache.hadoop.conf.Configuration;
 import org.apache.hadoop.mapreduce.Job;
 import org.apache.hadoop.mapreduce.MRJobConfig;
@@ -9,18 +12,25 @@ import org.apache.hadoop.mapreduce.MRJobConfig;
 /** What a task gets of its machine. */
 final class TaskResources {
     private final String threads;
+    private final Consumer<String> announcements;
 
-    TaskResources(IndexSpec spec) {
+    TaskResources(IndexSpec spec, Consumer<String> announcements) {
         threads = spec.values().get(SpecKey.THREADS.key());
+        this.announcements = announcements;
     }
 
-    void configure(Job job) {
+    /** Asks for what the tasks of a stage need, of which native code takes some outside the heap. */
+    void configure(Job job, String stage, long nativeBytes) {
         Configuration configuration = job.getConfiguration();
-        if (threads != null) {
-            configuration.set(MRJobConfig.MAP_CPU_VCORES, threads.trim());
-        }
         // Inside the application master, a task would not get the memory that is asked for.
         configuration.setBoolean(MRJobConfig.JOB_UBERTASK_ENABLE, false);
+        if (MapReduceEngine.runsLocally(configuration)) {
+            return;
+        }
+        int stated = threads == null ? 0 : Integer.parseInt(threads.trim());
+        TaskContainer container = new TaskContainer(TaskKind.MAP, configuration, stage, nativeBytes, stated);
+        container.settings().forEach(configuration::set);
+        container.announcements().forEach(announcements);
     }
 
     /** The threads of one task, unless the spec says how many. */

@@ -33,6 +33,9 @@ final class SmallCluster implements AutoCloseable {
         settings.set(YarnConfiguration.NM_VCORES, "8");
         settings.set(YarnConfiguration.RM_SCHEDULER_MINIMUM_ALLOCATION_MB, "128");
         settings.set(YarnConfiguration.NM_VMEM_CHECK_ENABLED, "false");
+        settings.set(YarnConfiguration.NM_PMEM_CHECK_ENABLED, "true");
+        // Tasks of tests end soon.
+        settings.set(YarnConfiguration.NM_CONTAINER_MON_INTERVAL_MS, "500");
         settings.set(YarnConfiguration.NM_MAX_PER_DISK_UTILIZATION_PERCENTAGE, "99.9");
         yarn = new MiniMRYarnCluster("faiss-indexer", 1);
         yarn.init(settings);
@@ -44,8 +47,6 @@ final class SmallCluster implements AutoCloseable {
         configuration.set(MRConfig.FRAMEWORK_NAME, MRConfig.YARN_FRAMEWORK_NAME);
         configuration.set(MRJobConfig.MR_AM_VMEM_MB, "512");
         configuration.set(MRJobConfig.MR_AM_COMMAND_OPTS, "-Xmx400m");
-        configuration.setInt(MRJobConfig.MAP_MEMORY_MB, 768);
-        configuration.set(MRJobConfig.MAP_JAVA_OPTS, "-Xmx256m");
     }
 
     /** Nothing of ours and nothing that only we need: that has to come with the job. */

@@ -17,6 +17,8 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.apache.hadoop.conf.Configuration;
 import org.apache.hadoop.fs.FileStatus;
 import org.apache.hadoop.fs.Path;
@@ -27,6 +29,7 @@ import org.apache.hadoop.mapreduce.JobCounter;
 import org.apache.hadoop.mapreduce.JobID;
 import org.apache.hadoop.mapreduce.MRJobConfig;
 import org.apache.hadoop.mapreduce.TaskCompletionEvent;
+import org.apache.hadoop.mapreduce.TaskCounter;
 import org.junit.AfterClass;
 import org.junit.BeforeClass;
 import org.junit.Test;
@@ -68,8 +71,12 @@ public class YarnTest {
     }
 
     private IndexReceipt build(String name, Configuration configuration) {
+        return build(name, SPEC, configuration);
+    }
+
+    private IndexReceipt build(String name, IndexSpec spec, Configuration configuration) {
         List<String> inputs = Collections.singletonList("/" + name + "/in");
-        return FaissIndexer.build(configuration, inputs, SPEC, "/" + name + "/out", said::add);
+        return FaissIndexer.build(configuration, inputs, spec, "/" + name + "/out", said::add);
     }
 
     private static List<String> names(String directory) throws IOException {
@@ -129,6 +136,42 @@ public class YarnTest {
         assertTrue(counter(encode.getCounters(), "bytes") >= ROWS.rows() * (16 + 8));
         assertTrue(counter(encode.getCounters(), "seconds") >= 0);
         assertEquals(0, counter(encode.getCounters(), "failed tasks"));
+    }
+
+    /** The MiB of the containers of a stage, as they were announced. */
+    private long container(String stage) {
+        Pattern pattern = Pattern.compile(stage + ": containers of (\\d+) MiB \\(mapreduce.map.memory.mb\\): .*");
+        return said.stream().map(pattern::matcher).filter(Matcher::matches)
+                .mapToLong(line -> Long.parseLong(line.group(1))).findFirst().orElseThrow(() -> new AssertionError(stage + " in " + said));
+    }
+
+    @Test
+    public void tasksOfEveryStageStayWithinTheContainersThatWereAskedFor() throws Exception {
+        write("memory", 2, rows -> rows::parquet);
+        IndexSpec withReport = SPEC.toBuilder().report(true).threads(2).build();
+        build("memory", withReport, configuration());
+        for (String stage : new String[] {"sample partitions", "train", "encode partitions", "merge", "evaluate"}) {
+            long peak = job(stage).getCounters().findCounter(TaskCounter.MAP_PHYSICAL_MEMORY_BYTES_MAX).getValue();
+            assertTrue(stage + " was measured", peak > 0);
+            assertTrue(stage + ": " + peak + " in " + said, peak < container(stage) << 20);
+        }
+        assertTrue(said.toString(), said.stream().anyMatch(line ->
+                line.matches("encode: a task takes up to \\d+ MiB outside the heap of its JVM")));
+    }
+
+    @Test
+    public void aContainerThatIsTooSmallIsNamedWhenYarnEndsItsTask() throws Exception {
+        write("small", 1, rows -> rows::parquet);
+        Configuration configuration = configuration();
+        configuration.setInt(MRJobConfig.MAP_MEMORY_MB, 128);
+        configuration.setInt(MRJobConfig.MAP_MAX_ATTEMPTS, 1);
+        FaissIndexException failure =
+                assertThrows(FaissIndexException.class, () -> build("small", configuration));
+        assertEquals(failure.getMessage(), FaissIndexException.Kind.OUT_OF_MEMORY, failure.kind());
+        assertTrue(failure.getMessage(), failure.getMessage().contains("mapreduce.map.memory.mb=128; without"));
+        assertTrue(said.toString(), said.stream().anyMatch(line ->
+                line.startsWith("warning: sample partitions: mapreduce.map.memory.mb=128 is less than the ")));
+        assertNothingStaged();
     }
 
     @Test
