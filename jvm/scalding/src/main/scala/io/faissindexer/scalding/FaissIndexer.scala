@@ -54,7 +54,7 @@ object FaissIndexer extends FaissIndexer {
       say: String => Unit = StageLog.info): Execution[IndexReceipt] =
     Execution.getConfigMode.flatMap { case (config, mode) =>
       Interleaved("faiss-indexer build") { (executions: Executions) =>
-        val tasks = StageTasks.in(config, mode, outputDirectory.path)
+        val tasks = StageTasks.in(config, mode, spec, outputDirectory.path, say)
         val engine = new ScaldingEngine(rows, reader, input, tasks, executions, say)
         val announcements = new Consumer[String] { override def accept(note: String): Unit = say(note) }
         new IndexBuild(engine, announcements).run(spec, tasks.outputDirectory)

@@ -3,47 +3,76 @@ package io.faissindexer.scalding
 import java.io.IOException
 import java.util.UUID
 
+import scala.collection.JavaConverters._
+
 import cascading.flow.FlowDef
 import cascading.operation.Function
 import cascading.pipe.Each
 import cascading.tuple.Fields
 import com.twitter.scalding.{Config, Execution, HadoopMode, TupleConverter, TupleSetter, TypedPipe}
-import io.faissindexer.FaissIndexException
+import io.faissindexer.{FaissIndexException, IndexSpec, SpecKey}
 import io.faissindexer.FaissIndexException.Kind
-import io.faissindexer.hadoop.{HadoopFileSystemHook, HadoopFiles}
+import io.faissindexer.hadoop.{HadoopFileSystemHook, HadoopFiles, TaskContainer, TaskKind}
 import io.faissindexer.hadoop.tasks.{OutcomeBytes, StageFile}
 import io.faissindexer.stages.{PartitionStage, RowlessStage, StageOutcome}
 import io.faissindexer.storage.FileSystemHook
 import org.apache.hadoop.conf.Configuration
 import org.apache.hadoop.fs.Path
+import org.apache.hadoop.mapreduce.MRConfig
 
 /**
  * Tasks of Hadoop's. A Cascading Function at the end of the pipe keeps the stage open from the first row of a task to
  * the last and hands on one outcome. Outcomes go through a temporary file of Scalding's, so those of attempts that
  * Hadoop has not committed never arrive.
  */
-private[scalding] final class HadoopTasks private (configuration: Configuration, override val outputDirectory: String)
+private[scalding] final class HadoopTasks private (
+    configuration: Configuration,
+    statedThreads: Int,
+    override val outputDirectory: String,
+    say: String => Unit)
     extends StageTasks {
   import HadoopTasks._
 
   override val files: FileSystemHook.Factory = new HadoopFiles(configuration)
 
+  override def threads: Int = TaskKind.values.map(_.coresIn(configuration)).max
+
   override def onEveryPartition[T](
+      name: String,
       rows: TypedPipe[T],
       reader: EmbeddingReader[T],
       stage: PartitionStage): Execution[Iterable[StageOutcome]] =
-    withStage(stage)(file => throughFunction(rows, new PartitionFunction(file, reader)))
+    // Rows may come out of a shuffle, and then reducers have them.
+    withStage(stage, containers(name, stage.nativeMemory(threads), TaskKind.values: _*)) { file =>
+      throughFunction(rows, new PartitionFunction(file, reader))
+    }
 
-  override def inTasks(number: Int, stage: RowlessStage): Execution[Iterable[StageOutcome]] = {
+  override def inTasks(name: String, number: Int, stage: RowlessStage): Execution[Iterable[StageOutcome]] = {
     // Every number goes to a reducer of its own.
     val numbers = TypedPipe.from(0 until number).groupBy(identity).withReducers(number).forceToReducers.values
-    withStage(stage)(file => throughFunction(numbers, new RowlessFunction(file)))
+    withStage(stage, containers(name, stage.nativeMemory(threads), TaskKind.REDUCE)) { file =>
+      throughFunction(numbers, new RowlessFunction(file))
+    }
   }
 
+  /** What YARN is asked for each task, of which native code takes some outside the heap. */
+  private def containers(name: String, nativeBytes: Long, kinds: TaskKind*): Map[String, String] =
+    if (runsLocally) Map.empty
+    else
+      kinds.flatMap { kind =>
+        val container = new TaskContainer(kind, configuration, name, nativeBytes, statedThreads)
+        container.announcements().asScala.foreach(say)
+        container.settings().asScala
+      }.toMap
+
+  private def runsLocally: Boolean = configuration.get(MRConfig.FRAMEWORK_NAME, Local) == Local
+
   /** The stage is in a file while tasks may want it. */
-  private def withStage[A](stage: java.io.Serializable)(use: String => Execution[A]): Execution[A] =
+  private def withStage[A](stage: java.io.Serializable, settings: Map[String, String])(
+      use: String => Execution[A]): Execution[A] =
     Execution.from(written(stage)).flatMap { file =>
-      Execution.withConfig(use(file.toString))(withTokensFor(file)).liftToTry.flatMap { result =>
+      val ofStage = (config: Config) => withTokensFor(file)(settings.foldLeft(config)(_ + _))
+      Execution.withConfig(use(file.toString))(ofStage).liftToTry.flatMap { result =>
         Execution.from(file.getFileSystem(configuration).delete(file, false)).flatMap(_ => Execution.fromTry(result))
       }
     }
@@ -65,14 +94,22 @@ private[scalding] final class HadoopTasks private (configuration: Configuration,
 private[scalding] object HadoopTasks {
   private val TokenServers = "mapreduce.job.hdfs-servers"
   private val Row = new Fields("row")
+  private val Local = MRConfig.LOCAL_FRAMEWORK_NAME
 
   /** What the Functions hand on. */
   val Outcome: Fields = new Fields("outcome")
 
-  def of(config: Config, mode: HadoopMode, outputDirectory: String): HadoopTasks = {
+  def of(
+      config: Config,
+      mode: HadoopMode,
+      spec: IndexSpec,
+      outputDirectory: String,
+      say: String => Unit): HadoopTasks = {
     val configuration = new Configuration(mode.jobConf)
-    config.toMap.foreach { case (key, value) => configuration.set(key, value) }
-    new HadoopTasks(configuration, qualified(outputDirectory, configuration))
+    // Who has set a value is known as long as it is left alone.
+    config.toMap.foreach { case (key, value) => if (configuration.getRaw(key) != value) configuration.set(key, value) }
+    val threads = Option(spec.values().get(SpecKey.THREADS.key())).fold(0)(_.trim.toInt)
+    new HadoopTasks(configuration, threads, qualified(outputDirectory, configuration), say)
   }
 
   private def qualified(outputDirectory: String, configuration: Configuration): String =

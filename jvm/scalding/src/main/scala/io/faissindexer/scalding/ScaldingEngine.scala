@@ -20,16 +20,18 @@ private[scalding] final class ScaldingEngine[T](
 
   override def files(): FileSystemHook.Factory = tasks.files
 
+  override def threadsOfTask(): Int = tasks.threads
+
   override def firstDimension(): OptionalInt = {
     val first = ScaldingEngine.dimensions(rows, reader).limit(1).toIterableExecution
     executions.await(first.map(_.headOption)).fold(OptionalInt.empty())(OptionalInt.of)
   }
 
   override def onEveryPartition(name: String, stage: PartitionStage): util.List[StageOutcome] =
-    outcomes(name, tasks.onEveryPartition(rows, reader, stage))
+    outcomes(name, tasks.onEveryPartition(name, rows, reader, stage))
 
   override def inTasks(name: String, number: Int, stage: RowlessStage): util.List[StageOutcome] =
-    outcomes(name, tasks.inTasks(number, stage))
+    outcomes(name, tasks.inTasks(name, number, stage))
 
   private def outcomes(name: String, stage: Execution[Iterable[StageOutcome]]): util.List[StageOutcome] = {
     val begin = System.nanoTime()

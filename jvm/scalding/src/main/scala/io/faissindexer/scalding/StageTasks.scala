@@ -1,6 +1,7 @@
 package io.faissindexer.scalding
 
 import com.twitter.scalding.{Config, Execution, HadoopMode, Mode, TypedPipe}
+import io.faissindexer.IndexSpec
 import io.faissindexer.stages.{PartitionStage, RowlessStage, StageOutcome}
 import io.faissindexer.storage.FileSystemHook
 
@@ -12,20 +13,30 @@ private[scalding] trait StageTasks {
 
   def files: FileSystemHook.Factory
 
+  /** The CPUs of a task. */
+  def threads: Int
+
   /** One outcome for each task that has met a row. */
   def onEveryPartition[T](
+      name: String,
       rows: TypedPipe[T],
       reader: EmbeddingReader[T],
       stage: PartitionStage): Execution[Iterable[StageOutcome]]
 
   /** One outcome per task. */
-  def inTasks(number: Int, stage: RowlessStage): Execution[Iterable[StageOutcome]]
+  def inTasks(name: String, number: Int, stage: RowlessStage): Execution[Iterable[StageOutcome]]
 }
 
 private[scalding] object StageTasks {
 
-  def in(config: Config, mode: Mode, outputDirectory: String): StageTasks = mode match {
-    case hadoop: HadoopMode => HadoopTasks.of(config, hadoop, outputDirectory)
-    case _ => new TasksInProcess(outputDirectory)
-  }
+  def in(
+      config: Config,
+      mode: Mode,
+      spec: IndexSpec,
+      outputDirectory: String,
+      say: String => Unit): StageTasks =
+    mode match {
+      case hadoop: HadoopMode => HadoopTasks.of(config, hadoop, spec, outputDirectory, say)
+      case _ => new TasksInProcess(outputDirectory)
+    }
 }

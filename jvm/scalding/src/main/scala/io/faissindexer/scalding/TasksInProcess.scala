@@ -11,9 +11,12 @@ import io.faissindexer.storage.FileSystemHook
 private[scalding] final class TasksInProcess(override val outputDirectory: String) extends StageTasks {
   import TasksInProcess._
 
+  override def threads: Int = Runtime.getRuntime.availableProcessors
+
   override val files: FileSystemHook.Factory = NativeFiles
 
   override def onEveryPartition[T](
+      name: String,
       rows: TypedPipe[T],
       reader: EmbeddingReader[T],
       stage: PartitionStage): Execution[Iterable[StageOutcome]] =
@@ -24,7 +27,7 @@ private[scalding] final class TasksInProcess(override val outputDirectory: Strin
       .values
       .toIterableExecution
 
-  override def inTasks(number: Int, stage: RowlessStage): Execution[Iterable[StageOutcome]] =
+  override def inTasks(name: String, number: Int, stage: RowlessStage): Execution[Iterable[StageOutcome]] =
     TypedPipe
       .from(0 until number)
       .groupBy(identity)

@@ -22,6 +22,8 @@ private[spark] final class SparkEngine(
 
   override val files: FileSystemHook.Factory = new HadoopFiles(context.hadoopConfiguration)
 
+  override def threadsOfTask(): Int = context.getConf.getInt("spark.task.cpus", 1)
+
   override def firstDimension(): OptionalInt =
     named("look at the first row") {
       embeddings.firstDimension().fold(OptionalInt.empty())(OptionalInt.of)
