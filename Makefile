@@ -38,7 +38,7 @@ dist: native notices cli ## put the program, the launchers and jars into dist/
 	@$(with_tools) $(gradle) dist
 
 .PHONY: bench
-bench: set-up cli ## run the benchmarks and print their figures
+bench: set-up cli native ## run the benchmarks and print their figures
 	@benchmarks/run
 
 .PHONY: lint
@@ -122,7 +122,7 @@ test-cli: set-up-for-tests cli ## test the program as it is shipped: whole build
 		cargo test $(cargo_flags) -p faiss-indexer-cli
 
 .PHONY: test-benchmarks
-test-benchmarks: set-up-for-tests cli ## run the benchmarks at a small scale
+test-benchmarks: set-up-for-tests cli native ## run the benchmarks at a small scale
 	@benchmarks/run --small
 
 .PHONY: test-jvm
