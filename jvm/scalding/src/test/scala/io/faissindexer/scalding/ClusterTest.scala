@@ -70,7 +70,6 @@ class ClusterTest {
 }
 
 object ClusterTest {
-  private val TaskMegabytes = "512"
   private val TaskTimeoutMillis = 30000
   private val SlowMillis = 50000L
 
@@ -106,7 +105,7 @@ object ClusterTest {
   /** What a user's job brings along. */
   private def jobs(site: Configuration, directory: Path): Configuration = {
     val classPath = System.getProperty("faissindexer.test.classpath").replace(':', ',')
-    val options = s"-Xmx300m ${System.getProperty("faissindexer.test.openModules")}"
+    val options = System.getProperty("faissindexer.test.openModules")
     for ((key, value) <- Seq(
         "mapreduce.framework.name" -> "yarn",
         "yarn.is.minicluster" -> "false",
@@ -114,9 +113,7 @@ object ClusterTest {
         "mapreduce.application.classpath" -> classPath,
         "mapreduce.map.java.opts" -> options,
         "mapreduce.reduce.java.opts" -> options,
-        "mapreduce.map.memory.mb" -> TaskMegabytes,
-        "mapreduce.reduce.memory.mb" -> TaskMegabytes,
-        "yarn.app.mapreduce.am.resource.mb" -> TaskMegabytes,
+        "yarn.app.mapreduce.am.resource.mb" -> "512",
         "yarn.app.mapreduce.am.command-opts" -> "-Xmx300m",
         "yarn.app.mapreduce.am.staging-dir" -> "/staging",
         "mapreduce.task.timeout" -> TaskTimeoutMillis.toString,
