@@ -83,9 +83,14 @@ impl ExtensionRequest<'_> {
     fn origin(&self, storages: &Storages) -> Result<Origin> {
         let Self { command, indexes, output, overrides } = *self;
         let real_path = |directory: &str| storages.local_path(directory).and_then(|path| path.canonicalize().ok());
+        // Only a local directory has other names that can be looked up here.
+        let is_output = |index: &str| match (real_path(index), real_path(output)) {
+            (Some(index), Some(output)) => index == output,
+            _ => index.trim_end_matches('/') == output.trim_end_matches('/'),
+        };
         let mut identities = Vec::new();
         for index in indexes {
-            if real_path(index).is_some() && real_path(index) == real_path(output) {
+            if is_output(index) {
                 identities.push("the output".to_owned());
             } else {
                 let manifest = inspect(index, storages)?.manifest;

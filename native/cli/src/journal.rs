@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use faiss_indexer_core::{
-    BuildError, ErrorKind, Result, abandon, adopt_build, check_receipt, delete_unnamed_files, temporary_directory,
+    BuildError, ErrorKind, Result, abandon, adopt_build, delete_unnamed_files, lost_receipts, temporary_directory,
     unfinished_builds,
 };
 use faiss_indexer_storage::{CreateMode, Storage, Storages, join};
@@ -158,16 +158,12 @@ impl Journal {
 
     fn forget_lost_files(&mut self, build: &str) -> Result<()> {
         let storage = self.storages.resolve(&self.directory)?;
-        let mut lost = Vec::new();
-        for (name, receipt) in &self.receipts {
-            if let Err(error) = check_receipt(build, receipt, &self.storages) {
-                warn!("{name} has to be done again: {error}");
-                lost.push(name.clone());
-            }
-        }
-        for name in lost {
+        let names: Vec<String> = self.receipts.keys().cloned().collect();
+        for (place, error) in lost_receipts(build, &self.receipts(), &self.storages)? {
+            let Some(name) = names.get(place) else { continue };
+            warn!("{name} has to be done again: {error}");
             storage.delete(&join(&self.directory, &format!("{name}.json")))?;
-            self.receipts.remove(&name);
+            self.receipts.remove(name);
         }
         Ok(())
     }

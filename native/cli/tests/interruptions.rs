@@ -236,6 +236,27 @@ fn a_killed_merge_leaves_no_room_taken_when_it_is_resumed() {
 }
 
 #[test]
+fn a_merge_in_parts_that_is_killed_goes_on_with_the_parts_that_are_done() {
+    let scenario = Scenario::new(200_000, 32);
+    let flags = ["--factory-string", "IVF256,Flat", "--partition-rows", "50000"];
+    let whole = scenario.built("whole", &flags);
+    let in_parts = [&flags[..], &["--merge-parts", "8"]].concat();
+    assert!(scenario.built("undisturbed", &in_parts) == whole);
+    // With most parts to go, and while all of them are being joined.
+    for (output, after) in [("merging", "merge-00002.json"), ("joining", "merge-00007.json")] {
+        let mut build = scenario.build(output, &in_parts).spawn().unwrap();
+        scenario.wait_for(output, after, &mut build);
+        build.kill().unwrap();
+        build.wait().unwrap();
+        assert_eq!(scenario.names(output), ["_temporary"]);
+        let (_, stderr) = succeed(&mut scenario.build(output, &[&in_parts[..], &["--resume"]].concat()));
+        assert!(stderr.contains("going on after") && !stderr.contains("done again"), "{stderr}");
+        assert!(scenario.index(output) == whole, "{output}");
+        assert_eq!(scenario.names(output), PUBLISHED);
+    }
+}
+
+#[test]
 fn an_input_that_is_away_for_a_moment_costs_no_finished_step() {
     let scenario = Scenario::new(200_000, 32);
     let undisturbed = scenario.built("undisturbed", &FLAGS);

@@ -107,7 +107,7 @@ pub use publication::{finish_publication, interrupted_publication};
 pub use publish::publish;
 pub use receipts::bad_rows;
 pub use resumption::{
-    adopt_build, assemble_tasks, check_receipt, delete_unnamed_files, evaluates, merge_tasks, spec_defaults,
+    adopt_build, assemble_tasks, delete_unnamed_files, evaluates, lost_receipts, merge_tasks, spec_defaults,
     temporary_directory, unfinished_builds,
 };
 pub use scratch::set_scratch_directory;

@@ -6,7 +6,7 @@ use crate::error::ErrorKind;
 use crate::receipts::Receipts;
 use crate::stage::StageKind;
 use crate::test_builds::{OUTPUT, Rows, TestBuild};
-use crate::{assemble_tasks, merge_tasks, plan_training, publish, start_build, verify};
+use crate::{assemble_tasks, lost_receipts, merge_tasks, plan_training, publish, start_build, verify};
 
 /// A build up to what its merge has made.
 struct Merged {
@@ -147,6 +147,35 @@ fn parts_that_another_attempt_has_joined_are_found_joined() {
     let second = Receipts::parse(&[assemble().unwrap()]).unwrap().merged.remove(0);
     assert_eq!((&first.uri, &first.crc32c, first.bytes), (&second.uri, &second.crc32c, second.bytes));
     assert_eq!(first.uri, merged.parts()[0]);
+}
+
+#[test]
+fn parts_that_were_joined_are_not_lost_with_or_without_the_receipt_of_the_join() {
+    let rows = Rows::new(600, 8);
+    let spec = [("factoryString", "IVF4,SQ8"), ("shards", "2"), ("mergeParts", "4")];
+    // As it was when the build began, before its plan chose the parts.
+    let started = |build: &str| build.replace("\"mergeParts\":4,\"left", "\"mergeParts\":1,\"left");
+    let test = TestBuild::new();
+    let merged = merged(&test, OUTPUT, &spec, &rows.partitions(2));
+    let build = started(&merged.build);
+    assert_ne!(build, merged.build);
+    let lost = |receipts: &[String]| {
+        let lost = lost_receipts(&build, receipts, &test.storages).unwrap();
+        lost.into_iter().map(|(place, _)| place).collect::<Vec<_>>()
+    };
+    let assemble = |shard| test.task(StageKind::Assemble, &merged.build, &merged.receipts(), shard, None).unwrap();
+    let joined = assemble(0);
+    assert_eq!(lost(&merged.receipts()), [0; 0]);
+    let with_join = [merged.receipts(), vec![joined]].concat();
+    assert_eq!(lost(&with_join), [0; 0]);
+    // A part of the other shard, which is not joined, is as lost as ever.
+    let parts = merged.parts();
+    test.memory.delete(&parts[5]).unwrap();
+    assert_eq!(lost(&with_join), [merged.encoded.len() + 5]);
+    // Without the file that they became, all parts are lost, and the receipt of the join.
+    test.memory.delete(&parts[0]).unwrap();
+    let first = merged.encoded.len();
+    assert_eq!(lost(&with_join), [first, first + 1, first + 2, first + 3, first + 5, first + 8]);
 }
 
 #[test]

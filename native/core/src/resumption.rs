@@ -7,8 +7,9 @@ use serde_json::{Map, Value};
 
 use crate::build_context::{BuildContext, TEMPORARY_NAME};
 use crate::error::{BuildError, ErrorKind, Result};
+use crate::merge::joining::is_joined_in_place;
 use crate::publication::PUBLICATION_NAME;
-use crate::receipts::to_json;
+use crate::receipts::{Receipts, to_json};
 use crate::spec::IndexSpec;
 
 /// Keys of a spec that change how an index is built, and neither the index nor what is measured of it.
@@ -90,17 +91,51 @@ pub fn adopt_build(build: &str, spec: &[(String, String)], output: &str) -> Resu
     to_json(&context)
 }
 
-/// Checks that every file that a receipt names is there with its length.
+/// The places of those receipts of one build whose files are gone or cut, each with what is wrong. Parts of an index
+/// that were joined are not lost: the receipt of the join, or the file that they became, stands for them.
 ///
 /// # Errors
-/// [`ErrorKind::NotFound`] or [`ErrorKind::CorruptFile`], naming the file; storage errors.
-pub fn check_receipt(build: &str, receipt: &str, storages: &Storages) -> Result<()> {
-    for (uri, bytes) in files_of(&BuildContext::from_json(build)?, receipt)? {
-        match storages.resolve(&uri)?.stat(&uri)?.map(|status| status.length) {
+/// [`ErrorKind::InvalidSpec`] for what is no receipt.
+pub fn lost_receipts(build: &str, receipts: &[String], storages: &Storages) -> Result<Vec<(usize, BuildError)>> {
+    let context = BuildContext::from_json(build)?;
+    let mut lost = Vec::new();
+    for (place, receipt) in receipts.iter().enumerate() {
+        if let Err(error) = check_files(&files_of(&context, receipt)?, storages) {
+            lost.push((place, error));
+        }
+    }
+    if lost.is_empty() {
+        return Ok(lost);
+    }
+    let is_lost: HashSet<usize> = lost.iter().map(|(place, _)| *place).collect();
+    let sound: Vec<String> = receipts
+        .iter()
+        .enumerate()
+        .filter(|(place, _)| !is_lost.contains(place))
+        .map(|(_, text)| text.clone())
+        .collect();
+    let whole: HashSet<u32> = Receipts::parse(&sound)?.merged.iter().map(|merged| merged.shard).collect();
+    let all = Receipts::parse(receipts)?;
+    let mut kept = Vec::new();
+    for (place, error) in lost {
+        let is_joined = match Receipts::parse(&receipts[place..=place])?.parts.first() {
+            Some(part) => whole.contains(&part.shard) || is_joined_in_place(part, &all, storages)?,
+            None => false,
+        };
+        if !is_joined {
+            kept.push((place, error));
+        }
+    }
+    Ok(kept)
+}
+
+fn check_files(files: &[(String, Option<u64>)], storages: &Storages) -> Result<()> {
+    for (uri, bytes) in files {
+        match storages.resolve(uri)?.stat(uri)?.map(|status| status.length) {
             Some(found) if bytes.is_none_or(|bytes| found == bytes) => {}
             Some(found) => {
                 let expected = bytes.unwrap_or_default();
-                return Err(BuildError::corrupt(&uri, format!("it has {found} bytes instead of {expected}")));
+                return Err(BuildError::corrupt(uri, format!("it has {found} bytes instead of {expected}")));
             }
             None => return Err(BuildError::new(ErrorKind::NotFound, format!("{uri} is gone"))),
         }
@@ -216,20 +251,22 @@ mod tests {
         let receipt = test.task(StageKind::Sample, &build, &[], 0, Some(&rows)).unwrap();
         let directory = temporary_directory(&build).unwrap();
         assert_eq!(unfinished_builds(OUTPUT, &test.storages).unwrap(), std::slice::from_ref(&directory));
-        check_receipt(&build, &receipt, &test.storages).unwrap();
+        let receipts = std::slice::from_ref(&receipt);
+        let lost = || lost_receipts(&build, receipts, &test.storages).unwrap();
+        assert!(lost().is_empty());
         let sample = test.memory.list(&directory).unwrap().remove(0);
 
         let left_behind = join(&directory, "left-behind");
         test.memory.create(&left_behind, CreateMode::New).unwrap().finish().unwrap();
-        delete_unnamed_files(&build, std::slice::from_ref(&receipt), &test.storages).unwrap();
+        delete_unnamed_files(&build, receipts, &test.storages).unwrap();
         assert_eq!(test.memory.list(&directory).unwrap(), std::slice::from_ref(&sample));
 
         test.memory.create(&sample, CreateMode::Overwrite).unwrap().finish().unwrap();
-        let cut = check_receipt(&build, &receipt, &test.storages).unwrap_err();
-        assert_eq!(cut.kind(), ErrorKind::CorruptFile);
+        let (place, cut) = lost().remove(0);
+        assert_eq!((place, cut.kind()), (0, ErrorKind::CorruptFile));
         test.memory.delete(&sample).unwrap();
-        let gone = check_receipt(&build, &receipt, &test.storages).unwrap_err();
-        assert_eq!(gone.kind(), ErrorKind::NotFound);
+        let (place, gone) = lost().remove(0);
+        assert_eq!((place, gone.kind()), (0, ErrorKind::NotFound));
         assert!(cut.to_string().contains(&sample) && gone.to_string().contains(&sample), "{cut} {gone}");
     }
 

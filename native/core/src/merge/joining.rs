@@ -101,6 +101,16 @@ fn check_sections(
     Err(Runs::open(layout, runs(), storages)?.name_damaged(damaged, cancellation))
 }
 
+/// Whether `part` and all others of its file are in one file, the first of them, which no receipt may tell yet.
+pub(crate) fn is_joined_in_place(part: &MergeReceipt, receipts: &Receipts, storages: &Storages) -> Result<bool> {
+    let of = part.part.as_ref().map_or(0, |part| part.of);
+    let Ok(parts) = receipts.parts_of(part.shard, of) else { return Ok(false) };
+    let filled: Vec<&MergeReceipt> = parts.into_iter().filter(|part| part.bytes > 0).collect();
+    let Some((first, others)) = filled.split_first() else { return Ok(false) };
+    let bytes = filled.iter().map(|part| part.bytes).sum();
+    is_joined(first, others, bytes, storages.resolve(&first.uri)?.as_ref())
+}
+
 /// The first part with all others behind it, or `None` where that takes copying.
 fn join_in_place(parts: &[&MergeReceipt], bytes: u64, storage: &dyn Storage) -> Result<Option<String>> {
     let Some((first, others)) = parts.split_first() else { return Ok(None) };
