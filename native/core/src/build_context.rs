@@ -94,6 +94,11 @@ impl BuildContext {
         Family::parse(factory_string, self.spec.dimension, self.spec.metric, self.spec.id_map)
     }
 
+    /// The backends by which the build reaches its output.
+    pub(crate) fn backends(&self, storages: &Storages) -> Result<Storages> {
+        self.spec.hdfs_access.backends(&self.output, storages)
+    }
+
     /// The tasks of the merge stage: for each index file one, or one for each of its parts.
     pub(crate) fn merge_tasks(&self) -> Result<u32> {
         to_u32(self.spec.shards * u64::from(self.merge_parts))
@@ -158,7 +163,7 @@ pub fn check_rows(spec: &[(String, String)], rows: u64) -> Result<()> {
 /// As [`check_build`], before anything is written.
 pub fn start_build(spec: &[(String, String)], output: &str, storages: &Storages) -> Result<String> {
     let spec = IndexSpec::from_pairs(spec)?;
-    let (output, family) = check(&spec, output, storages)?;
+    let Checked { output, family, storages } = check(&spec, output, storages)?;
     if spec.dimension == 0 {
         return Err(BuildError::invalid("dimension is missing"));
     }
@@ -205,6 +210,7 @@ pub(crate) fn joins_files(storage: &dyn Storage, directory: &str) -> bool {
 /// Storage errors.
 pub fn abandon(build: &str, storages: &Storages) -> Result<()> {
     let context = BuildContext::from_json(build)?;
+    let storages = &context.backends(storages)?;
     if Publication::read(&context.output, storages)?.is_some_and(|begun| begun.build_id == context.build_id) {
         warn!("the next build into {} finishes what this one began to publish", context.output);
         return Ok(());
@@ -213,8 +219,15 @@ pub fn abandon(build: &str, storages: &Storages) -> Result<()> {
     remove_empty_directory(&context.output, storages)
 }
 
-/// The output without slashes at its end, and the family if the spec names one and the dimension.
-fn check<'a>(spec: &IndexSpec, output: &'a str, storages: &Storages) -> Result<(&'a str, Option<Family>)> {
+struct Checked<'a> {
+    /// Without slashes at its end.
+    output: &'a str,
+    /// If the spec names one and the dimension.
+    family: Option<Family>,
+    storages: Storages,
+}
+
+fn check<'a>(spec: &IndexSpec, output: &'a str, storages: &Storages) -> Result<Checked<'a>> {
     let family = match &spec.factory_string {
         Some(text) if spec.dimension == 0 => {
             Family::check_syntax(text, spec.metric)?;
@@ -227,6 +240,7 @@ fn check<'a>(spec: &IndexSpec, output: &'a str, storages: &Storages) -> Result<(
     if output.is_empty() {
         return Err(BuildError::invalid("output is missing"));
     }
-    prepare_output(spec, output, storages)?;
-    Ok((output, family))
+    let storages = spec.hdfs_access.backends(output, storages)?;
+    prepare_output(spec, output, &storages)?;
+    Ok(Checked { output, family, storages })
 }

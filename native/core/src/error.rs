@@ -92,7 +92,7 @@ impl From<StorageError> for BuildError {
             StorageError::NotFound { .. } => ErrorKind::NotFound,
             StorageError::AlreadyExists { .. } => ErrorKind::AlreadyExists,
             StorageError::PermissionDenied { .. } => ErrorKind::PermissionDenied,
-            StorageError::UnsupportedScheme { .. } => ErrorKind::InvalidSpec,
+            StorageError::UnsupportedScheme { .. } | StorageError::OutOfReach { .. } => ErrorKind::InvalidSpec,
             _ => ErrorKind::Storage,
         };
         Self { kind, message: source.to_string(), source: Some(source) }

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::build_context::{BuildContext, INDEX_NAME, LeftOut, abandon, joins_files, shard_directory};
 use crate::error::{BuildError, ErrorKind, Result};
 use crate::family::MergePlan;
+use crate::hdfs_access::HdfsAccess;
 use crate::index_file::{IndexFile, Piece};
 use crate::manifest::Manifest;
 use crate::output_directory::{prepare_output, refuse_index_in_shards};
@@ -207,6 +208,7 @@ fn override_spec(spec: &mut IndexSpec, first: &str, overrides: &[(String, String
     spec.threads = None;
     spec.shards = 1;
     spec.merge_parts = None;
+    spec.hdfs_access = HdfsAccess::default();
     for (key, value) in overrides {
         if FIXED_KEYS.contains(&key.as_str()) {
             return Err(BuildError::invalid(format!("{key} cannot be chosen: it is that of {first}")));

@@ -39,6 +39,7 @@ mod graph_nsg;
 mod graph_pace;
 #[cfg(test)]
 mod graph_tests;
+mod hdfs_access;
 mod import;
 mod index_file;
 mod index_layout;

@@ -52,6 +52,7 @@ struct Summary<'a> {
 /// the files beside it.
 pub fn publish(build: &str, receipts: &[String], storages: &Storages) -> Result<Vec<(String, String)>> {
     let context = BuildContext::from_json(build)?;
+    let storages = &context.backends(storages)?;
     let receipts = Receipts::parse(receipts)?;
     let merged = receipts.merged(context.spec.shards)?;
     let output = &context.output;

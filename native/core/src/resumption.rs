@@ -13,7 +13,7 @@ use crate::receipts::{Receipts, to_json};
 use crate::spec::IndexSpec;
 
 /// Keys of a spec that change how an index is built, and neither the index nor what is measured of it.
-const KEYS_OF_THE_RUN: [&str; 3] = ["memoryLimit", "overwrite", "threads"];
+const KEYS_OF_THE_RUN: [&str; 4] = ["io.hdfs", "memoryLimit", "overwrite", "threads"];
 
 /// Every key of a spec that has a default, and the default, as text.
 ///

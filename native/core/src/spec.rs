@@ -4,15 +4,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{BuildError, Result};
 use crate::faiss_index::FaissMetric;
+use crate::hdfs_access::HdfsAccess;
 use crate::nearest::nearest;
 
 /// Every key of a spec. The command line has the same words in kebab-case.
-pub const KEYS: [&str; 14] = [
+pub const KEYS: [&str; 15] = [
     "badRows",
     "dimension",
     "duplicateIds",
     "factoryString",
     "idMap",
+    "io.hdfs",
     "memoryLimit",
     "mergeParts",
     "metric",
@@ -113,6 +115,9 @@ pub(crate) struct IndexSpec {
     pub(crate) merge_parts: Option<u64>,
     /// Whether a page about the finished index is written beside it.
     pub(crate) report: bool,
+    /// The client of `hdfs:` URIs on a host that has one.
+    #[serde(rename = "io.hdfs", default, skip_serializing_if = "HdfsAccess::is_default")]
+    pub(crate) hdfs_access: HdfsAccess,
 }
 
 impl IndexSpec {
@@ -133,6 +138,7 @@ impl IndexSpec {
             shards: 1,
             merge_parts: None,
             report: true,
+            hdfs_access: HdfsAccess::default(),
         };
         for (key, value) in pairs {
             spec.set(key, value.trim())?;
@@ -177,6 +183,13 @@ impl IndexSpec {
                 )?;
             }
             "overwrite" => self.overwrite = choice(key, value, &[("true", true), ("false", false)])?,
+            "io.hdfs" => {
+                self.hdfs_access = choice(
+                    key,
+                    value,
+                    &[("jvm", HdfsAccess::Jvm), ("native", HdfsAccess::Native), ("auto", HdfsAccess::Auto)],
+                )?;
+            }
             "idMap" => self.id_map = choice(key, value, &[("auto", IdMap::Auto), ("always", IdMap::Always)])?,
             "shards" => self.shards = whole_number(key, value, 1, MOST_SHARDS)?,
             "mergeParts" => {
@@ -268,6 +281,7 @@ mod tests {
             ("duplicateIds", "first", "fail, keepFirst, allow"),
             ("overwrite", "yes", "true, false"),
             ("idMap", "never", "auto, always"),
+            ("io.hdfs", "java", "jvm, native, auto"),
             ("shards", "0", "1 to 1024"),
             ("mergeParts", "0", "1 to 64"),
             ("mergeParts", "some", "auto"),

@@ -164,6 +164,7 @@ impl Stage {
 
     fn open_checked(request: StageRequest, context: BuildContext) -> Result<Self> {
         let StageRequest { kind, build: _, receipts, partition, threads, storages } = request;
+        let storages = context.backends(&storages)?;
         let (output, temporary_directory) = (context.output.clone(), context.temporary_directory());
         let dimension = to_usize(context.spec.dimension)?;
         let threads = context.spec.threads.map_or(Ok(threads), to_usize)?.max(1);

@@ -46,19 +46,7 @@ impl Hook {
     }
 
     pub(crate) fn list(&self, directory: &str) -> Result<Vec<String>> {
-        self.call("list", directory, |env, hook| {
-            let signature = jni_sig!("(Ljava/lang/String;)[Ljava/lang/String;");
-            let listed = hook.about(env, jni_str!("list"), signature, directory)?.l()?;
-            let listed = env.cast_local::<JObjectArray<JString>>(listed)?;
-            (0..listed.len(env)?)
-                .map(|index| {
-                    let child = listed.get_element(env, index)?;
-                    let copy = child.try_to_string(env);
-                    env.delete_local_ref(child);
-                    copy
-                })
-                .collect()
-        })
+        self.call("list", directory, |env, hook| hook.strings_about(env, jni_str!("list"), directory))
     }
 
     pub(crate) fn open_for_reading(&self, uri: &str) -> Result<jlong> {
@@ -158,6 +146,19 @@ impl Hook {
         })
     }
 
+    /// Keys and values in turn.
+    pub(crate) fn hdfs_settings(&self, directory: &str) -> Result<Vec<String>> {
+        self.call("look up", directory, |env, hook| hook.strings_about(env, jni_str!("hdfsSettings"), directory))
+    }
+
+    pub(crate) fn hdfs_user(&self, directory: &str) -> Result<Option<String>> {
+        self.call("look up", directory, |env, hook| hook.string_about(env, jni_str!("hdfsUser"), directory))
+    }
+
+    pub(crate) fn hdfs_obstacle(&self, directory: &str) -> Result<Option<String>> {
+        self.call("look up", directory, |env, hook| hook.string_about(env, jni_str!("hdfsObstacle"), directory))
+    }
+
     fn with_transfer<'local, T>(
         &self,
         env: &mut Env<'local>,
@@ -173,6 +174,29 @@ impl Hook {
             }
         };
         work(env, buffer)
+    }
+
+    /// What a method returns that takes a string and returns an array of them.
+    fn strings_about(&self, env: &mut Env, method: &JNIStr, uri: &str) -> jni::errors::Result<Vec<String>> {
+        let returned = self.about(env, method, jni_sig!("(Ljava/lang/String;)[Ljava/lang/String;"), uri)?.l()?;
+        let array = env.cast_local::<JObjectArray<JString>>(returned)?;
+        (0..array.len(env)?)
+            .map(|index| {
+                let element = array.get_element(env, index)?;
+                let copy = element.try_to_string(env);
+                env.delete_local_ref(element);
+                copy
+            })
+            .collect()
+    }
+
+    /// What a method returns that takes a string and returns another or null.
+    fn string_about(&self, env: &mut Env, method: &JNIStr, uri: &str) -> jni::errors::Result<Option<String>> {
+        let returned = self.about(env, method, jni_sig!("(Ljava/lang/String;)Ljava/lang/String;"), uri)?.l()?;
+        if returned.is_null() {
+            return Ok(None);
+        }
+        env.cast_local::<JString>(returned)?.try_to_string(env).map(Some)
     }
 
     /// A method whose one argument is a string.

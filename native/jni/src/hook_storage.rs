@@ -1,6 +1,8 @@
 use std::sync::Arc;
 
-use faiss_indexer_storage::{CreateMode, FileStatus, RandomRead, Result, SequentialWrite, Storage, StorageError, join};
+use faiss_indexer_storage::{
+    CreateMode, FileStatus, HdfsDirections, RandomRead, Result, SequentialWrite, Storage, StorageError, join,
+};
 use jni::Env;
 use jni::objects::JObject;
 use jni::sys::jlong;
@@ -95,6 +97,16 @@ impl Storage for HookStorage {
 
     fn concatenate(&self, target: &str, sources: &[String]) -> Result<bool> {
         self.hook.concatenate(target, sources)
+    }
+
+    fn hdfs_directions(&self, directory: &str) -> Result<HdfsDirections> {
+        let settings = self.hook.hdfs_settings(directory)?;
+        let pairs = settings.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone()));
+        Ok(HdfsDirections {
+            settings: pairs.collect(),
+            user: self.hook.hdfs_user(directory)?,
+            obstacle: self.hook.hdfs_obstacle(directory)?,
+        })
     }
 
     fn delete_unfinished(&self, directory: &str) -> Result<()> {

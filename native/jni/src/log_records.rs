@@ -55,8 +55,10 @@ impl LogRecords {
 
 impl Log for LogRecords {
     fn enabled(&self, metadata: &Metadata) -> bool {
-        // The jni crate logs while it attaches and detaches threads, where a logger must not be entered.
-        !metadata.target().starts_with("jni")
+        let target = metadata.target();
+        // The jni crate logs while it attaches and detaches threads, where a logger must not be entered. That of HDFS
+        // writes down every call and what it knows of tokens.
+        !target.starts_with("jni") && (!target.starts_with("hdfs_native") || metadata.level() <= Level::Warn)
     }
 
     fn log(&self, record: &Record) {
@@ -97,6 +99,15 @@ mod tests {
         let records = LogRecords::new();
         log(&records, "jni::vm::java_vm", "attached");
         assert_eq!(records.take(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn of_the_crate_for_hdfs_only_warnings_are_kept() {
+        let records = LogRecords::new();
+        log(&records, "hdfs_native::security::user", "Token Identifier");
+        let warning = format_args!("a data node is lost");
+        records.log(&Record::builder().level(Level::Warn).target("hdfs_native::hdfs").args(warning).build());
+        assert_eq!(records.take(), ["WARN", "hdfs_native::hdfs", "a data node is lost"]);
     }
 
     #[test]

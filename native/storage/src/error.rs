@@ -39,6 +39,14 @@ pub enum StorageError {
         /// What would have been served, for people.
         allowed: String,
     },
+    /// The backend cannot do here what it is for, whoever tries and when.
+    #[error("{uri} is out of reach: {reason}")]
+    OutOfReach {
+        /// What was to be used.
+        uri: String,
+        /// What keeps it from that.
+        reason: String,
+    },
     /// Anything else, such as a full disk or a broken connection.
     #[error("cannot {operation} {uri}: {message}")]
     Io {

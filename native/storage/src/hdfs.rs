@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::partial_names::{PARTIAL_PREFIX, PARTIAL_SUFFIX, is_partial};
 use crate::{CreateMode, FileStatus, RandomRead, Result, SequentialWrite, Storage, StorageError, join};
-use client::call;
+use client::{answered_soon, call, call_again};
 use failure::storage_error;
 use location::Location;
 use reader::HdfsReader;
@@ -34,6 +34,7 @@ const DIRECTORY_PERMISSION: u32 = 0o755;
 #[derive(Clone, Debug, Default)]
 pub struct HdfsStorage {
     settings: BTreeMap<String, String>,
+    user: Option<String>,
 }
 
 impl HdfsStorage {
@@ -44,12 +45,31 @@ impl HdfsStorage {
 
     /// Gives Hadoop keys other values than the files of the configuration do.
     pub fn with_settings(settings: impl IntoIterator<Item = (String, String)>) -> Self {
-        Self { settings: settings.into_iter().collect() }
+        Self { settings: settings.into_iter().collect(), user: None }
+    }
+
+    /// Names the user for a cluster that takes the client's word for it; none is as by default. Where a cluster asks for a
+    /// proof, the proof tells the user.
+    #[must_use]
+    pub fn of_user(self, user: Option<String>) -> Self {
+        Self { user, ..self }
+    }
+
+    /// Waits for an answer of the name node about `directory`, which need not exist, but not as long as other calls do.
+    ///
+    /// # Errors
+    /// Why files could not be looked up there.
+    pub fn reach(&self, directory: &str) -> Result<()> {
+        let (client, path) = self.locate("look up", directory)?;
+        match answered_soon(client.get_file_info(&path)) {
+            Ok(_) | Err(HdfsError::FileNotFound(_)) => Ok(()),
+            Err(error) => Err(storage_error("look up", directory, error)),
+        }
     }
 
     fn locate(&self, operation: &'static str, uri: &str) -> Result<(Client, String)> {
         let Location { authority, path } = Location::parse(operation, uri)?;
-        Ok((client::of(operation, uri, authority, &self.settings)?, path))
+        Ok((client::of(operation, uri, authority, &self.settings, self.user.as_deref())?, path))
     }
 
     /// Full URIs of all files in a directory, unfinished ones too; none when it is missing.
@@ -112,8 +132,11 @@ impl Storage for HdfsStorage {
             (Err(other), _) => return Err(other),
         }
         let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
-        let partial = format!("{parent}/{PARTIAL_PREFIX}{}{PARTIAL_SUFFIX}", Uuid::new_v4().simple());
-        let file = call(client.create(&partial, WriteOptions::default())).map_err(|error| match error {
+        let created = call_again(|| {
+            let partial = format!("{parent}/{PARTIAL_PREFIX}{}{PARTIAL_SUFFIX}", Uuid::new_v4().simple());
+            Ok((call(client.create(&partial, WriteOptions::default()))?, partial))
+        });
+        let (file, partial) = created.map_err(|error| match error {
             // Nothing else has the hidden name, so it is a directory above that is a file.
             HdfsError::AlreadyExists(message) => {
                 StorageError::Io { operation: "create", uri: uri.to_owned(), message: failure::first_line(&message) }
@@ -125,7 +148,7 @@ impl Storage for HdfsStorage {
 
     fn make_directories(&self, uri: &str) -> Result<()> {
         let (client, path) = self.locate("make directory", uri)?;
-        call(client.mkdirs(&path, DIRECTORY_PERMISSION, true))
+        call_again(|| call(client.mkdirs(&path, DIRECTORY_PERMISSION, true)))
             .map_err(|error| storage_error("make directory", uri, error))
     }
 
@@ -146,7 +169,7 @@ impl Storage for HdfsStorage {
     fn delete(&self, uri: &str) -> Result<()> {
         let (client, path) = self.locate("delete", uri)?;
         // False says that nothing was there.
-        call(client.delete(&path, true)).map(|_| ()).map_err(|error| storage_error("delete", uri, error))
+        call_again(|| call(client.delete(&path, true))).map(|_| ()).map_err(|error| storage_error("delete", uri, error))
     }
 
     fn delete_unfinished(&self, directory: &str) -> Result<()> {

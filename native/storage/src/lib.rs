@@ -1,8 +1,8 @@
 //! Bytes in and out by URI. Knows nothing of Faiss or of a JVM.
 //!
 //! [`Storage`] is the seam: local disk, memory and, with the cargo feature `hdfs`, HDFS live here, other file systems
-//! are brought by the host as one more implementation. [`Storages`] picks the backend for a URI. With the cargo feature `conformance`, the module
-//! of the same name holds the suite that every backend passes.
+//! are brought by the host as one more implementation. [`Storages`] picks the backend for a URI. With the cargo feature
+//! `conformance`, the module of the same name holds the suite that every backend passes.
 //!
 //! URIs are taken literally: a percent sign is a percent sign, as in Hadoop's `Path`.
 
@@ -14,6 +14,8 @@ pub mod conformance;
 mod error;
 #[cfg(feature = "hdfs")]
 mod hdfs;
+#[cfg(feature = "hdfs")]
+mod joined_by_host;
 mod local;
 mod local_positional;
 mod memory;
@@ -26,5 +28,5 @@ pub use error::{Result, StorageError};
 pub use hdfs::HdfsStorage;
 pub use local::LocalStorage;
 pub use memory::MemoryStorage;
-pub use storage::{CreateMode, FileStatus, PositionalFile, RandomRead, SequentialWrite, Storage};
+pub use storage::{CreateMode, FileStatus, HdfsDirections, PositionalFile, RandomRead, SequentialWrite, Storage};
 pub use storages::{Storages, join};

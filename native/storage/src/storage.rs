@@ -55,6 +55,12 @@ pub trait Storage: Send + Sync + Debug {
         Ok(false)
     }
 
+    /// What another client has to know to reach the HDFS of `directory` as this storage does. To be asked of the storage
+    /// that a host brings.
+    fn hdfs_directions(&self, _directory: &str) -> Result<HdfsDirections> {
+        Ok(HdfsDirections::default())
+    }
+
     /// Removes what files in `directory` left there that were begun and never finished, because their process was
     /// killed. Nothing may be writing into the directory. Where such files leave nothing, there is nothing to do.
     fn delete_unfinished(&self, _directory: &str) -> Result<()> {
@@ -110,4 +116,15 @@ pub struct FileStatus {
     pub length: u64,
     /// Whether this is a directory.
     pub is_directory: bool,
+}
+
+/// How a host reaches a directory of HDFS.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HdfsDirections {
+    /// Keys and values of Hadoop's configuration.
+    pub settings: Vec<(String, String)>,
+    /// Whom name nodes take its word for that it is; none where they ask for a proof.
+    pub user: Option<String>,
+    /// Why another client could not read and write files there, where that is known.
+    pub obstacle: Option<String>,
 }

@@ -34,6 +34,35 @@ impl Storages {
         Self { hdfs: Some(hdfs), ..self }
     }
 
+    /// These backends with [`crate::HdfsStorage`] for `hdfs:` URIs, which the hook only joins files for. The hook tells
+    /// what to know of the HDFS of `directory`, and its name node has answered. Without a hook, or for a directory
+    /// elsewhere, they are as they were.
+    ///
+    /// # Errors
+    /// `OutOfReach` where only the host can read and write files; errors of the first call to the name node.
+    pub fn with_hdfs_past_the_hook(self, directory: &str) -> Result<Self> {
+        let Some(hook) = self.hook.as_ref().map(Arc::clone) else { return Ok(self) };
+        let out_of_reach =
+            |reason: &str| Err(StorageError::OutOfReach { uri: directory.to_owned(), reason: reason.to_owned() });
+        match scheme(directory).map(str::to_ascii_lowercase).as_deref() {
+            Some("hdfs") => {}
+            Some("viewfs") => return out_of_reach("what it is a view of, only Hadoop's own client knows"),
+            _ => return Ok(self),
+        }
+        let directions = hook.hdfs_directions(directory)?;
+        if let Some(obstacle) = directions.obstacle {
+            return out_of_reach(&obstacle);
+        }
+        #[cfg(feature = "hdfs")]
+        {
+            let files = crate::HdfsStorage::with_settings(directions.settings).of_user(directions.user);
+            files.reach(directory)?;
+            Ok(self.with_hdfs(Arc::new(crate::joined_by_host::JoinedByHost { files, host: hook })))
+        }
+        #[cfg(not(feature = "hdfs"))]
+        out_of_reach("this library is built without a client of HDFS")
+    }
+
     /// Adds the backend of `memory:` URIs.
     pub fn with_memory(self, memory: Arc<dyn Storage>) -> Self {
         Self { memory: Some(memory), ..self }
@@ -151,6 +180,69 @@ mod tests {
         let storages = storages.with_hdfs(Arc::clone(&hdfs));
         assert!(Arc::ptr_eq(&storages.resolve("HDFS://n/a").unwrap(), &hdfs));
         assert!(Arc::ptr_eq(&storages.resolve("viewfs:/a").unwrap(), &hook));
+    }
+
+    /// A host whose directories another client does not reach.
+    #[derive(Debug)]
+    struct Encrypted;
+
+    impl Storage for Encrypted {
+        fn hdfs_directions(&self, _directory: &str) -> Result<crate::HdfsDirections> {
+            let obstacle = Some("it is encrypted".to_owned());
+            Ok(crate::HdfsDirections { obstacle, ..crate::HdfsDirections::default() })
+        }
+
+        fn stat(&self, _uri: &str) -> Result<Option<crate::FileStatus>> {
+            Ok(None)
+        }
+
+        fn list(&self, _directory: &str) -> Result<Vec<String>> {
+            Ok(Vec::new())
+        }
+
+        fn open(&self, uri: &str) -> Result<Box<dyn crate::RandomRead>> {
+            Err(StorageError::NotFound { uri: uri.to_owned() })
+        }
+
+        fn create(&self, uri: &str, _mode: crate::CreateMode) -> Result<Box<dyn crate::SequentialWrite>> {
+            Err(StorageError::NotFound { uri: uri.to_owned() })
+        }
+
+        fn make_directories(&self, _uri: &str) -> Result<()> {
+            Ok(())
+        }
+
+        fn rename(&self, _from: &str, _to: &str) -> Result<()> {
+            Ok(())
+        }
+
+        fn delete(&self, _uri: &str) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn past_the_hook_there_is_a_way_only_where_the_host_knows_no_obstacle() {
+        let hook: Arc<dyn Storage> = Arc::new(Encrypted);
+        let hosted = || Storages::new().with_hook(Arc::clone(&hook));
+        for (directory, reason) in [
+            ("hdfs://node/zone", "hdfs://node/zone is out of reach: it is encrypted"),
+            ("viewfs://c/a", "viewfs://c/a is out of reach: what it is a view of, only Hadoop's own client knows"),
+        ] {
+            assert_eq!(hosted().with_hdfs_past_the_hook(directory).unwrap_err().to_string(), reason);
+            Storages::new().with_hdfs_past_the_hook(directory).unwrap();
+        }
+        for elsewhere in ["/out", "file:/out", "gs://bucket/out"] {
+            let storages = hosted().with_hdfs_past_the_hook(elsewhere).unwrap();
+            assert!(Arc::ptr_eq(&storages.resolve("hdfs://node/a").unwrap(), &hook), "{elsewhere}");
+        }
+    }
+
+    #[test]
+    fn past_the_hook_a_name_node_that_does_not_answer_is_found_out_at_once() {
+        let storages = Storages::new().with_hook(Arc::new(MemoryStorage::new()));
+        let error = storages.with_hdfs_past_the_hook("hdfs://localhost:1/a").unwrap_err();
+        assert!(error.to_string().starts_with("cannot look up hdfs://localhost:1/a: "), "{error}");
     }
 
     #[test]

@@ -63,17 +63,21 @@ impl HdfsWriter {
 
     fn rename(&mut self) -> Result<()> {
         let overwrite = self.mode == CreateMode::Overwrite;
-        let renamed = call(self.client.rename(&self.partial, &self.target, overwrite));
-        let renamed = renamed.map_err(|error| storage_error("finish", &self.uri, error));
+        let rename = || {
+            let renamed = call(self.client.rename(&self.partial, &self.target, overwrite));
+            renamed.map_err(|error| storage_error("finish", &self.uri, error))
+        };
+        let renamed = rename();
         // Only the answer may have been lost. Nobody else renames or deletes the hidden file.
         let gone = |this: &Self| {
             let partial = look_up(&this.client, &this.partial, "finish", &this.uri);
             matches!(partial, Err(StorageError::NotFound { .. }))
         };
-        if matches!(renamed, Err(StorageError::Io { .. })) && gone(self) {
-            return Ok(());
+        match renamed {
+            Err(StorageError::Io { .. }) if gone(self) => Ok(()),
+            Err(StorageError::Io { .. }) => rename(),
+            settled => settled,
         }
-        renamed
     }
 
     fn io(&self, message: &str) -> StorageError {

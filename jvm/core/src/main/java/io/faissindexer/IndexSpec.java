@@ -142,6 +142,11 @@ public final class IndexSpec implements Serializable {
             return set(SpecKey.MERGE_PARTS, Integer.toString(parts));
         }
 
+        /** The client of HDFS: {@code jvm}, {@code native} or {@code auto}. */
+        public Builder ioHdfs(String client) {
+            return set(SpecKey.IO_HDFS, client);
+        }
+
         /** Whether the finished index is measured and a page about it is written beside it; without this, it is. */
         public Builder report(boolean report) {
             return set(SpecKey.REPORT, Boolean.toString(report));

@@ -37,6 +37,12 @@ public enum SpecKey {
             "auto|N",
             "tasks that merge one index; auto: one for each GiB of it where the output's file system joins files",
             "auto"),
+    /** The client of HDFS. */
+    IO_HDFS(
+            "io.hdfs",
+            "jvm|native|auto",
+            "client of HDFS; jvm: Hadoop's own; native: the library's; auto: native where it reaches the output",
+            "jvm"),
     /** Whether a finished index in the output directory is replaced. */
     OVERWRITE("overwrite", null, "replace a finished index in the output directory", "false"),
     /** Whether a report is written beside the index. */
@@ -61,7 +67,7 @@ public enum SpecKey {
 
     /** The key as a command-line flag, without the dashes before it. */
     public String flag() {
-        return key.replaceAll("([A-Z])", "-$1").toLowerCase(java.util.Locale.ROOT);
+        return key.replaceAll("([A-Z])", "-$1").replace('.', '-').toLowerCase(java.util.Locale.ROOT);
     }
 
     /** Whether the flag stands alone, meaning {@code true}. */

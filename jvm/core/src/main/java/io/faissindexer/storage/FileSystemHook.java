@@ -64,6 +64,24 @@ public interface FileSystemHook extends Closeable {
      */
     boolean concatenate(String target, String[] sources) throws IOException;
 
+    /**
+     * What a client without a JVM has to know to reach an {@code hdfs:} directory as this hook does: keys of Hadoop's
+     * configuration and their values in turn. Asked for, as the two below, where such a client is to be used.
+     */
+    default String[] hdfsSettings(String directory) throws IOException {
+        return new String[0];
+    }
+
+    /** Whom such a client has to call itself; {@code null} where that is proved by a ticket or a token. */
+    default String hdfsUser(String directory) throws IOException {
+        return null;
+    }
+
+    /** Why such a client could not read and write files in the directory; {@code null} where nothing is known of it. */
+    default String hdfsObstacle(String directory) throws IOException {
+        return null;
+    }
+
     /** Aborts every stream that is still open. */
     @Override
     void close() throws IOException;

@@ -132,6 +132,21 @@ public final class HadoopFileSystemHook implements FileSystemHook {
     }
 
     @Override
+    public String[] hdfsSettings(String directory) {
+        return HdfsDirections.settings(configuration);
+    }
+
+    @Override
+    public String hdfsUser(String directory) throws IOException {
+        return HdfsDirections.user();
+    }
+
+    @Override
+    public String hdfsObstacle(String directory) throws IOException {
+        return HdfsDirections.obstacle(path(directory), configuration);
+    }
+
+    @Override
     public void close() throws IOException {
         IOException failure = null;
         List<Long> open = new ArrayList<>(readers.keySet());
