@@ -32,6 +32,7 @@ demo: dist ## build an index of real embeddings with Spark and search it with st
 
 .PHONY: test
 test: test-notices test-rust test-native-library test-cli test-benchmarks test-jvm test-bare-debian test-demo ## run every test
+	@if [ -s build/tests-not-run.txt ]; then echo "not run:"; sed 's/^/  /' build/tests-not-run.txt; fi
 
 .PHONY: dist
 dist: native notices cli ## put the program, the launchers and jars into dist/
@@ -127,7 +128,7 @@ test-benchmarks: set-up-for-tests cli native ## run the benchmarks at a small sc
 
 .PHONY: test-jvm
 test-jvm: set-up-for-tests native notices ## test the Java and Scala modules, Spark and a small HDFS
-	@$(with_tools) $(gradle) test
+	@$(with_tools) $(gradle) listTestsNotRun test
 
 .PHONY: test-bare-debian
 test-bare-debian: set-up-for-tests jvm cli ## build an index from the packed jar and by the program in a Debian root without a C++ runtime (needs root)
