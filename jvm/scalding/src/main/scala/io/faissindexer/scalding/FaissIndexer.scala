@@ -51,12 +51,12 @@ object FaissIndexer extends FaissIndexer {
       input: String,
       spec: IndexSpec,
       outputDirectory: AbstractFile,
-      say: String => Unit = StageLog.info): Execution[IndexReceipt] =
+      progress: StageProgress = StageProgress.Logged): Execution[IndexReceipt] =
     Execution.getConfigMode.flatMap { case (config, mode) =>
       Interleaved("faiss-indexer build") { (executions: Executions) =>
-        val tasks = StageTasks.in(config, mode, spec, outputDirectory.path, say)
-        val engine = new ScaldingEngine(rows, reader, input, tasks, executions, say)
-        val announcements = new Consumer[String] { override def accept(note: String): Unit = say(note) }
+        val tasks = StageTasks.in(config, mode, spec, outputDirectory.path, progress.say)
+        val engine = new ScaldingEngine(rows, reader, input, tasks, executions, progress)
+        val announcements = new Consumer[String] { override def accept(note: String): Unit = progress.say(note) }
         new IndexBuild(engine, announcements).run(spec, tasks.outputDirectory)
       }
     }

@@ -105,11 +105,17 @@ private[scalding] object HadoopTasks {
       spec: IndexSpec,
       outputDirectory: String,
       say: String => Unit): HadoopTasks = {
+    val hadoop = configuration(config, mode)
+    val threads = Option(spec.values().get(SpecKey.THREADS.key())).fold(0)(_.trim.toInt)
+    new HadoopTasks(hadoop, threads, qualified(outputDirectory, hadoop), say)
+  }
+
+  /** What Hadoop is to know, the settings of the Execution among it. */
+  def configuration(config: Config, mode: HadoopMode): Configuration = {
     val configuration = new Configuration(mode.jobConf)
     // Who has set a value is known as long as it is left alone.
     config.toMap.foreach { case (key, value) => if (configuration.getRaw(key) != value) configuration.set(key, value) }
-    val threads = Option(spec.values().get(SpecKey.THREADS.key())).fold(0)(_.trim.toInt)
-    new HadoopTasks(configuration, threads, qualified(outputDirectory, configuration), say)
+    configuration
   }
 
   private def qualified(outputDirectory: String, configuration: Configuration): String =

@@ -1,21 +1,33 @@
 package io.faissindexer.scalding
 
+import java.io.IOException
+
 import scala.util.control.NonFatal
 
-import com.twitter.scalding.{Config, Execution, ExecutionApp, Mode, TypedPipe}
+import com.twitter.scalding.{Config, Execution, ExecutionApp, HadoopMode, Mode, TypedPipe}
 import io.faissindexer.{CommandLine, FaissIndexException, IndexReceipt}
-import io.faissindexer.mapreduce.input.EmbeddingRow
+import io.faissindexer.FaissIndexException.Kind
+import io.faissindexer.mapreduce.input.{EmbeddingInput, EmbeddingRow}
+import org.apache.hadoop.conf.Configuration
 import org.apache.hadoop.fs.FileSystem
+import org.apache.hadoop.mapreduce.MRConfig
+import org.apache.hadoop.mapreduce.util.ConfigUtil
 
 /** The program: files of embeddings in, index out, by Scalding on Hadoop. */
 object IndexBuilderApp extends ExecutionApp {
   private val Program = "faiss-indexer-scalding"
-  private val OnThisMachine =
-    Array("-Dmapreduce.framework.name=local", s"-D${FileSystem.FS_DEFAULT_NAME_KEY}=file:///")
+  private val OnThisMachine = Array(
+    s"-D${MRConfig.FRAMEWORK_NAME}=${MRConfig.LOCAL_FRAMEWORK_NAME}",
+    s"-D${FileSystem.FS_DEFAULT_NAME_KEY}=file:///",
+    // Cascading looks every five seconds otherwise, and nobody else is asked here.
+    "-Dcascading.flow.job.pollinginterval=200"
+  )
   private val TaskOptions = Seq("mapreduce.map.java.opts", "mapreduce.reduce.java.opts")
-  private val OpenModules =
+  /** What Kryo needs of a Java of 9 or later; an earlier one passes over it. */
+  private val OpenModules = "-XX:+IgnoreUnrecognizedVMOptions" +:
     Seq("java.lang", "java.lang.invoke", "java.util").map(name => s"--add-opens=java.base/$name=ALL-UNNAMED")
-  private val Modes = Set("local", "hdfs")
+  private val Local = "--local"
+  private val Cluster = "--hdfs"
 
   override def main(arguments: Array[String]): Unit = {
     val exitCode = run(arguments)
@@ -33,7 +45,10 @@ object IndexBuilderApp extends ExecutionApp {
       val request = BuildRequest.parse(builders(arguments))
       if (request.line.isHelp) System.out.print(CommandLine.help(Program) + BuildRequest.Help)
       else {
+        if (arguments.contains(Local) && arguments.contains(Cluster))
+          throw new FaissIndexException(Kind.INVALID_SPEC, s"$Local and $Cluster exclude each other")
         val (hadoop, mode) = config(arguments)
+        requireMode(arguments, hadoop)
         job.waitFor(hadoop, mode).get
       }
       0
@@ -42,38 +57,50 @@ object IndexBuilderApp extends ExecutionApp {
         say("error: " + failure.getMessage.split("\\s*\\R\\s*").mkString(" "))
         failure.exitCode()
       case NonFatal(failure) =>
-        failure.printStackTrace()
+        // What happens to files and servers is no defect of the program, whose place would have to be known.
+        if (!root(failure).isInstanceOf[IOException]) failure.printStackTrace()
         say("error: " + summary(failure))
         1
     }
 
   override def job: Execution[Unit] =
-    Execution.getConfig
-      .flatMap(config => build(BuildRequest.parse(config.getArgs.toList.filterNot(isMode))))
+    Execution.getConfigMode
+      .flatMap { case (config, hadoop: HadoopMode) =>
+        build(BuildRequest.parse(config.getArgs.toList.filterNot(isMode)), HadoopTasks.configuration(config, hadoop))
+      }
       .flatMap(receipt => Execution.from(System.out.println(receipt.json())))
 
   /** Everything runs through Hadoop's input formats; on one machine, so do the jobs. */
   override def config(arguments: Array[String]): (Config, Mode) = {
-    val here = if (arguments.contains("--local")) OnThisMachine else Array.empty[String]
-    val (hadoop, mode) = super.config(here ++ hadoops(arguments) ++ Array("--hdfs") ++ regrouped(arguments))
-    (withOpenModules(hadoop).setCascadingAppJar(getClass), mode)
+    // Before anything is read that Hadoop has defaults for.
+    ConfigUtil.loadResources()
+    val here = if (arguments.contains(Local)) OnThisMachine else Array.empty[String]
+    val (hadoop, mode) = super.config(here ++ hadoops(arguments) ++ Array(Cluster) ++ regrouped(arguments))
+    (RunningFlows.noticed(withOpenModules(hadoop)).setCascadingAppJar(getClass), mode)
   }
 
-  /** Kryo needs doors open in a Java of 9 or later; tasks are taken to have the Java of this process. */
-  private def withOpenModules(config: Config): Config =
-    if (System.getProperty("java.specification.version").startsWith("1.")) config
-    else
-      TaskOptions.foldLeft(config) { (options, key) =>
-        options + (key -> (options.get(key).toSeq ++ OpenModules).mkString(" "))
-      }
+  private def requireMode(arguments: Array[String], config: Config): Unit =
+    if (config.get(MRConfig.FRAMEWORK_NAME).forall(_ == MRConfig.LOCAL_FRAMEWORK_NAME)) {
+      val reason = s"Hadoop's configuration names no cluster: ${MRConfig.FRAMEWORK_NAME} is local"
+      if (arguments.contains(Cluster))
+        throw new FaissIndexException(
+          Kind.INVALID_SPEC, s"$Cluster: $reason; HADOOP_CONF_DIR says where one is, and $Local does without")
+      if (!arguments.contains(Local)) say(s"jobs run in this process, because $reason")
+    }
 
-  private def build(request: BuildRequest): Execution[IndexReceipt] = {
+  private def withOpenModules(config: Config): Config =
+    TaskOptions.foldLeft(config) { (options, key) =>
+      options + (key -> (options.get(key).toSeq ++ OpenModules).mkString(" "))
+    }
+
+  private def build(request: BuildRequest, configuration: Configuration): Execution[IndexReceipt] = {
     val line = request.line
+    new EmbeddingInput(line.inputs(), configuration).requireReadable()
     val inputs = line.inputs().toArray(Array.empty[String]).toSeq
     val files = TypedPipe.from(EmbeddingFiles(inputs, line.idColumn(), line.embeddingColumn()))
     val output = AbstractFile(line.output())
     def of[T](rows: TypedPipe[T], reader: EmbeddingReader[T]): Execution[IndexReceipt] =
-      FaissIndexer.of(rows, reader, inputs.mkString(", "), line.spec(), output, say)
+      FaissIndexer.of(rows, reader, inputs.mkString(", "), line.spec(), output, progress)
     request.embeddingLimit match {
       case None => of[EmbeddingRow](files, EmbeddingRows)
       // Which rows come first may differ from pass to pass, so they are kept.
@@ -86,18 +113,24 @@ object IndexBuilderApp extends ExecutionApp {
       case (_, builders) => builders.toArray.toSeq.filterNot(isMode)
     }
 
-  private def hadoops(arguments: Array[String]): Array[String] = ExecutionApp.extractUserHadoopArgs(arguments)._1.toArray
+  private def hadoops(arguments: Array[String]): Array[String] =
+    ExecutionApp.extractUserHadoopArgs(arguments)._1.toArray
 
   /** Scalding keeps the last of several flags of one name, so there is one of each. */
   private def regrouped(arguments: Array[String]): Array[String] =
     BuildRequest.regrouped(builders(arguments)).toArray
 
-  private def isMode(argument: String): Boolean = argument.startsWith("--") && Modes(argument.drop(2))
+  private def isMode(argument: String): Boolean = argument == Local || argument == Cluster
+
+  private def root(failure: Throwable): Throwable =
+    Iterator.iterate(failure)(_.getCause).takeWhile(_ != null).toSeq.last
 
   private def summary(failure: Throwable): String = {
-    val root = Iterator.iterate(failure)(_.getCause).takeWhile(_ != null).toSeq.last
-    Option(root.getMessage).filter(_.nonEmpty).getOrElse(root.toString).split('\n').head
+    val cause = root(failure)
+    Option(cause.getMessage).filter(_.nonEmpty).getOrElse(cause.toString).split('\n').head
   }
 
-  private val say: String => Unit = line => System.err.println(s"$Program: $line")
+  private def progress: StageProgress = new StageProgress(say, () => RunningFlows.rows)
+
+  private def say(line: String): Unit = System.err.println(s"$Program: $line")
 }

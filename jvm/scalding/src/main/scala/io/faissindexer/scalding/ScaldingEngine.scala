@@ -2,7 +2,6 @@ package io.faissindexer.scalding
 
 import java.util
 import java.util.OptionalInt
-import java.util.concurrent.TimeUnit
 
 import com.twitter.scalding.{Execution, TypedPipe}
 import io.faissindexer.stages.{Engine, PartitionStage, RowlessStage, StageOutcome}
@@ -15,7 +14,7 @@ private[scalding] final class ScaldingEngine[T](
     override val input: String,
     tasks: StageTasks,
     executions: Executions,
-    say: String => Unit)
+    progress: StageProgress)
     extends Engine {
 
   override def files(): FileSystemHook.Factory = tasks.files
@@ -34,15 +33,13 @@ private[scalding] final class ScaldingEngine[T](
     outcomes(name, tasks.inTasks(name, number, stage))
 
   private def outcomes(name: String, stage: Execution[Iterable[StageOutcome]]): util.List[StageOutcome] = {
-    val begin = System.nanoTime()
-    say(s"$name: begun")
     val outcomes = new util.ArrayList[StageOutcome]
-    executions.await(stage).foreach { outcome =>
-      outcome.requireDone()
-      outcomes.add(outcome)
+    progress.of(name) {
+      executions.await(stage).foreach { outcome =>
+        outcome.requireDone()
+        outcomes.add(outcome)
+      }
     }
-    val seconds = TimeUnit.NANOSECONDS.toSeconds(System.nanoTime() - begin)
-    say(s"$name: done, $seconds s, ${outcomes.size} ${if (outcomes.size == 1) "task" else "tasks"}")
     outcomes
   }
 }

@@ -16,15 +16,16 @@ import org.junit.Test
 import org.junit.function.ThrowingRunnable
 
 /** Scalding's planner that runs everything in this process. */
-class MemoryModeTest {
+class MemoryModeTest extends BuildsInExecutions {
   import Rows._
 
-  private def run[T](execution: Execution[T]): T =
+  override protected def run[T](execution: Execution[T]): T =
     Await.result(execution.run(Config.empty, MemoryMode.empty), 5.minutes)
 
   private def assertFails(kind: Kind, message: String)(execution: Execution[_]): Unit = {
-    val failure =
-      assertThrows(classOf[FaissIndexException], new ThrowingRunnable { override def run(): Unit = MemoryModeTest.this.run(execution) })
+    val failure = assertThrows(
+      classOf[FaissIndexException],
+      new ThrowingRunnable { override def run(): Unit = { MemoryModeTest.this.run(execution); () } })
     assertTrue(failure.getMessage, failure.getMessage.contains(message))
     assertEquals(kind, failure.kind())
   }
@@ -37,14 +38,6 @@ class MemoryModeTest {
     StockFaiss.versions().asScala.foreach(_.assertHolds(Paths.get(receipt.index()), embeddings, false))
   }
 
-  @Test def nothingHappensBeforeTheExecutionRuns(): Unit = {
-    val output = newOutput()
-    val execution = FaissIndexer.build(pipe(), 0.05f, Family, L2, AbstractFile(output)).map(_ => 1)
-    assertFalse(Files.exists(Paths.get(output)))
-    assertEquals(1, run(execution))
-    assertTrue(Files.exists(Paths.get(output, "_SUCCESS")))
-  }
-
   @Test def theShareAndTheMetricReachTheSpec(): Unit = {
     val output = newOutput()
     run(FaissIndexer.build(pipe(), 0.5f, Family, Cosine, AbstractFile(output)))
@@ -54,16 +47,11 @@ class MemoryModeTest {
       Files.readAllBytes(Paths.get(local.index())), Files.readAllBytes(Paths.get(output, "faiss.index")))
   }
 
-  @Test def buildsAreStepsOfLargerExecutions(): Unit = {
-    val outputs = Seq(newOutput(), newOutput())
-    val both = Execution.sequence(outputs.map(output => FaissIndexer.build(pipe(), Spec, AbstractFile(output))))
-    assertEquals(Seq(expected, expected), run(both).map(_.crc32c()))
-  }
-
   @Test def whatCannotBeBuiltIsAFailureOfTheExecution(): Unit = {
     val output = newOutput()
     assertFails(Kind.INVALID_SPEC, "IVFX")(FaissIndexer.build(pipe(), 0.05f, "IVFX", L2, AbstractFile(output)))
-    assertFails(Kind.TOO_FEW_ROWS, "no row")(FaissIndexer.build(TypedPipe.empty, 0.05f, Family, L2, AbstractFile(output)))
+    assertFails(Kind.TOO_FEW_ROWS, "no row")(
+      FaissIndexer.build(TypedPipe.empty, 0.05f, Family, L2, AbstractFile(output)))
     val withoutRows = Spec.toBuilder.dimension(16).build()
     assertFails(Kind.TOO_FEW_ROWS, "")(FaissIndexer.build(TypedPipe.empty, withoutRows, AbstractFile(output)))
     val odd = pipe() ++ TypedPipe.from(Seq(EntityEmbedding(1L, Array(1f)), EntityEmbedding(2L, null)))

@@ -1,6 +1,6 @@
 package io.faissindexer.scalding
 
-import java.nio.file.{Files, Paths}
+import java.nio.file.Paths
 
 import scala.collection.JavaConverters._
 import scala.concurrent.Await
@@ -16,13 +16,15 @@ import org.junit.Test
 import org.junit.function.ThrowingRunnable
 
 /** Mode Hdfs with Hadoop's runner of jobs in this process. */
-class HadoopTest {
+class HadoopTest extends BuildsInExecutions {
   import HadoopTest._
   import Rows._
 
+  override protected def run[T](execution: Execution[T]): T = counted(execution)._1
+
   @Test def theBytesAreThoseOfTheCoreAndStockFaissReadsThem(): Unit = {
     val output = newOutput()
-    val (receipt, counters) = run(FaissIndexer.build(pipe(7).shard(3), Spec, AbstractFile(output)))
+    val (receipt, counters) = counted(FaissIndexer.build(pipe(7).shard(3), Spec, AbstractFile(output)))
     assertEquals(expected, receipt.crc32c())
     assertEquals(Seq("_SUCCESS", "faiss.index", "faiss.manifest.json", "report.html"), names(output))
     StockFaiss.versions().asScala.foreach(_.assertHolds(Paths.get(output, "faiss.index"), embeddings, false))
@@ -32,16 +34,7 @@ class HadoopTest {
 
   @Test def pipesThatEndInAReducerAreEncodedThere(): Unit = {
     val grouped = pipe(3).groupBy(_.id % 4).withReducers(2).mapValues(identity).values
-    assertEquals(expected, run(FaissIndexer.build(grouped, Spec, AbstractFile(newOutput())))._1.crc32c())
-  }
-
-  @Test def nothingHappensBeforeTheExecutionRuns(): Unit = {
-    val output = newOutput()
-    val execution = FaissIndexer.build(pipe(), 0.05f, Family, L2, AbstractFile(output)).map(_ => 1)
-    Thread.sleep(100)
-    assertFalse(Files.exists(Paths.get(output)))
-    assertEquals(1, run(execution)._1)
-    assertTrue(Files.exists(Paths.get(output, "_SUCCESS")))
+    assertEquals(expected, run(FaissIndexer.build(grouped, Spec, AbstractFile(newOutput()))).crc32c())
   }
 
   @Test def aFailedBuildSaysWhyAndLeavesNothing(): Unit = {
@@ -51,7 +44,7 @@ class HadoopTest {
     val failure = assertThrows(
       classOf[FaissIndexException],
       new ThrowingRunnable {
-        override def run(): Unit = { HadoopTest.run(FaissIndexer.build(odd, spec, AbstractFile(output))); () }
+        override def run(): Unit = { HadoopTest.this.run(FaissIndexer.build(odd, spec, AbstractFile(output))); () }
       })
     assertEquals(failure.getMessage, Kind.BAD_ROWS, failure.kind())
     assertEquals(Nil, names(output))
@@ -62,7 +55,7 @@ class HadoopTest {
       Seq.fill(3)(EntityEmbedding(6L, Array.fill(16)(Float.NaN)))
     val spec = Spec.toBuilder.dimension(16).sampleRate(1).badRows("skip").build()
     val (receipt, counters) =
-      run(FaissIndexer.build(pipe(7).shard(3) ++ TypedPipe.from(odd), spec, AbstractFile(newOutput())))
+      counted(FaissIndexer.build(pipe(7).shard(3) ++ TypedPipe.from(odd), spec, AbstractFile(newOutput())))
     assertEquals(embeddings.rows.toLong, receipt.rows())
     assertEquals(2L, counter(counters, "bad rows without an embedding"))
     assertEquals(2L, counter(counters, "bad rows of the wrong dimension"))
@@ -76,7 +69,7 @@ class HadoopTest {
         classOf[FaissIndexException],
         new ThrowingRunnable {
           override def run(): Unit = {
-            HadoopTest.run(FaissIndexer.build(pipe().filter(_ => false), spec, AbstractFile(output)))
+            HadoopTest.this.run(FaissIndexer.build(pipe().filter(_ => false), spec, AbstractFile(output)))
             ()
           }
         })
@@ -88,7 +81,7 @@ class HadoopTest {
 
 object HadoopTest {
 
-  private def run[T](execution: Execution[T]): (T, ExecutionCounters) = {
+  private def counted[T](execution: Execution[T]): (T, ExecutionCounters) = {
     val configuration = new Configuration()
     configuration.set("hadoop.tmp.dir", Rows.newDirectory().toString)
     // Hadoop and Cascading look every five seconds whether a job is done.
