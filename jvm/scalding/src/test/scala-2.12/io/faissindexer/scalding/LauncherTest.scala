@@ -30,7 +30,8 @@ class LauncherTest {
   }
 
   private def build(output: String, input: String): Seq[String] =
-    Seq("--input", input, "--output", output, "--dimension", "16", "--factory-string", Family, "--report=false")
+    Seq("--input", input, "--output", output, "--dimension", "16", "--factory-string", Family) ++
+      Seq("--sample-rate", "1", "--report=false")
 
   private def local(): String = {
     RowFiles.write(embeddings, new HadoopPath(directory.resolve("rows").toUri), 2, RowFiles.parquet)

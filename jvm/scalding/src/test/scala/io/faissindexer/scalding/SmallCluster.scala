@@ -79,10 +79,8 @@ final class SmallCluster private {
     configuration
   }
 
-  private def stop(): Unit = {
-    yarn.stop()
-    storage.shutdown()
-  }
+  /** Ends the processes of tasks; HDFS is all in this one. */
+  private def stop(): Unit = yarn.stop()
 }
 
 object SmallCluster {
