@@ -3,8 +3,10 @@ package io.faissindexer.hadoop;
 import static org.junit.Assert.assertArrayEquals;
 import static org.junit.Assert.assertEquals;
 import static org.junit.Assert.assertFalse;
+import static org.junit.Assert.assertThrows;
 import static org.junit.Assert.assertTrue;
 
+import io.faissindexer.FaissIndexException;
 import io.faissindexer.IndexReceipt;
 import io.faissindexer.IndexSpec;
 import io.faissindexer.hadoop.SmallHdfs.OnHadoop;
@@ -84,6 +86,28 @@ public class EncryptionZoneTest {
     public void withoutAWishThereIsOnePart() throws Exception {
         IndexSpec spec = IndexSpec.builder().factoryString("IVF16,SQ8").report(false).build();
         assertFalse(stages(spec, inZone("one")).contains("assemble"));
+    }
+
+    @Test
+    public void theNativeClientIsRefusedBeforeAnythingIsWritten() throws Exception {
+        IndexSpec spec = SmallHdfs.inParts(4).ioHdfs("native").build();
+        FaissIndexException refused =
+                assertThrows(FaissIndexException.class, () -> stages(spec, inZone("refused/index")));
+        assertEquals(FaissIndexException.Kind.INVALID_SPEC, refused.kind());
+        String message = refused.getMessage();
+        String reason = inZone("refused/index") + " is out of reach: it is in an encryption zone";
+        assertTrue(message, message.contains(reason));
+        assertTrue(message, message.contains("with io.hdfs=jvm"));
+        assertFalse(cluster.getFileSystem().exists(inZone("refused")));
+    }
+
+    @Test
+    public void autoLeavesAZoneToTheClientOfHadoopAndSaysWhyOnce() throws Exception {
+        try (RecordedLog log = new RecordedLog("faiss_indexer_core.hdfs_access")) {
+            stages(SmallHdfs.inParts(4).ioHdfs("auto").build(), inZone("auto"));
+            assertEquals(log.messages().toString(), 1, log.messages().size());
+            assertTrue(log.messages().get(0), log.messages().get(0).contains("encryption zone"));
+        }
     }
 
     @Test

@@ -152,6 +152,10 @@ public class KerberosTest {
     }
 
     private static IndexReceipt build(String output, boolean withTokens) throws Exception {
+        return build(output, withTokens, "jvm");
+    }
+
+    private static IndexReceipt build(String output, boolean withTokens, String client) throws Exception {
         UserGroupInformation submitter =
                 UserGroupInformation.loginUserFromKeytabAndReturnUGI("indexer@" + kdc.getRealm(), userKeytab.getPath());
         return submitter.doAs((PrivilegedExceptionAction<IndexReceipt>) () -> {
@@ -161,8 +165,63 @@ public class KerberosTest {
                 assertTrue(tokens.numberOfTokens() > 0);
             }
             IndexBuild build = new IndexBuild(new TasksWithTokens(task(tokens)));
-            return build.run(SmallHdfs.inParts(4).build(), cluster.getURI() + output);
+            return build.run(SmallHdfs.inParts(4).ioHdfs(client).build(), cluster.getURI() + output);
         });
+    }
+
+    /** The file of tokens that a submitter has asked for, as YARN gives it to tasks. */
+    private static File tokenFile() throws Exception {
+        File file = new File(FOLDER.newFolder(), "container_tokens");
+        UserGroupInformation
+                .loginUserFromKeytabAndReturnUGI("indexer@" + kdc.getRealm(), userKeytab.getPath())
+                .doAs((PrivilegedExceptionAction<Void>) () -> {
+                    Credentials tokens = new Credentials();
+                    FileSystem.get(configuration).addDelegationTokens("indexer", tokens);
+                    tokens.writeTokenStorageFile(new Path(file.toURI()), configuration);
+                    return null;
+                });
+        return file;
+    }
+
+    /** The configuration of the cluster's clients, as a file. */
+    private static File clientConfiguration() throws IOException {
+        File file = new File(FOLDER.newFolder(), "client.xml");
+        try (OutputStream stream = new FileOutputStream(file)) {
+            configuration.writeXml(stream);
+        }
+        return file;
+    }
+
+    @Test
+    public void theNativeClientOfATaskTakesTheTokensInItsFile() throws Exception {
+        for (String client : new String[] {"native", "auto"}) {
+            String output = cluster.getURI() + "/" + client + "-with-tokens";
+            String said = TaskWithTokenFile.run(clientConfiguration(), output, client, tokenFile(), 0);
+            assertTrue(said, said.contains("calls are of no file: true"));
+            Path index = new Path(output, "faiss.index");
+            assertEquals("indexer", cluster.getFileSystem().getFileStatus(index).getOwner());
+            assertArrayEquals(expected, SmallHdfs.read(cluster.getFileSystem(), index));
+        }
+    }
+
+    @Test
+    public void autoLeavesAZoneOfATaskWithTokensToTheClientOfHadoop() throws Exception {
+        String output = cluster.getURI() + "/zone/auto-with-tokens";
+        String said = TaskWithTokenFile.run(clientConfiguration(), output, "auto", tokenFile(), 0);
+        assertTrue(said, said.contains("calls are of no file: false"));
+        assertTrue(cluster.getFileSystem().getFileStatus(new Path(output, "faiss.index")).isEncrypted());
+    }
+
+    @Test
+    public void theNativeClientHasNoUseForTokensInMemory() throws Exception {
+        FaissIndexException refused =
+                assertThrows(FaissIndexException.class, () -> build("/in-memory", true, "native"));
+        assertTrue(refused.getMessage(), refused.getMessage().contains("HADOOP_TOKEN_FILE_LOCATION"));
+        assertTrue(refused.getMessage(), refused.getMessage().contains("with io.hdfs=jvm"));
+        assertFalse(cluster.getFileSystem().exists(new Path("/in-memory")));
+        IndexReceipt receipt = build("/in-memory", true, "auto");
+        assertPublished(receipt);
+        assertArrayEquals(expected, SmallHdfs.read(cluster.getFileSystem(), new Path(receipt.index())));
     }
 
     private static void assertPublished(IndexReceipt receipt) throws IOException {
