@@ -16,6 +16,7 @@ import org.apache.hadoop.security.UserGroupInformation;
 final class HdfsDirections {
     private static final String SOCKET_TIMEOUT = "dfs.client.socket-timeout";
     private static final String HA_NAME_NODES = "dfs.ha.namenodes.";
+    private static final String RPC_ADDRESS = "dfs.namenode.rpc-address.";
     /** Keys, or what they begin with, that say where name nodes are and how they and data nodes are spoken to. */
     private static final String[] KEYS = {
         "dfs.client.block.write.replace-datanode-on-failure.",
@@ -25,7 +26,7 @@ final class HdfsDirections {
         "dfs.data.transfer.protection",
         "dfs.encrypt.data.transfer",
         HA_NAME_NODES,
-        "dfs.namenode.rpc-address.",
+        RPC_ADDRESS,
         "dfs.nameservices",
         "fs.defaultFS",
         "hadoop.security.authentication",
@@ -35,7 +36,7 @@ final class HdfsDirections {
     private HdfsDirections() {
     }
 
-    /** Keys and values in turn, the values as one that knows neither variables nor units reads them. */
+    /** Keys and values in turn, the values as one reads them that knows neither variables nor units nor schemes. */
     static String[] settings(Configuration configuration) {
         List<String> settings = new ArrayList<>();
         for (Map.Entry<String, String> entry : configuration) {
@@ -64,7 +65,9 @@ final class HdfsDirections {
         if (key.equals(SOCKET_TIMEOUT)) {
             return Long.toString(configuration.getTimeDuration(key, 60_000, TimeUnit.MILLISECONDS));
         }
-        return configuration.getTrimmed(key);
+        String value = configuration.getTrimmed(key);
+        // Hadoop's client does not mind a scheme before an address.
+        return key.startsWith(RPC_ADDRESS) ? value.replaceFirst("^[a-z]+://", "") : value;
     }
 
     /** The current user, where NameNodes take a client's word for it. */

@@ -29,12 +29,13 @@ public class HdfsDirectionsTest {
     }
 
     @Test
-    public void valuesHaveNeitherVariablesNorUnitsNorBlanksLeft() {
+    public void valuesHaveNoVariablesUnitsSchemesOrBlanksLeft() {
         Configuration configuration = new Configuration(false);
         configuration.set("machine", "node");
         configuration.set("dfs.nameservices", "pair");
         configuration.set("dfs.ha.namenodes.pair", "nn1, nn2 ");
         configuration.set("dfs.namenode.rpc-address.pair.nn1", "${machine}1:8020");
+        configuration.set("dfs.namenode.rpc-address.pair.nn2", "hdfs://node2:8020");
         configuration.set("dfs.client.socket-timeout", "2m");
         configuration.set("hadoop.security.authentication", " kerberos ");
         configuration.set("dfs.replication", "2");
@@ -42,6 +43,7 @@ public class HdfsDirectionsTest {
         expected.put("dfs.nameservices", "pair");
         expected.put("dfs.ha.namenodes.pair", "nn1,nn2");
         expected.put("dfs.namenode.rpc-address.pair.nn1", "node1:8020");
+        expected.put("dfs.namenode.rpc-address.pair.nn2", "node2:8020");
         expected.put("dfs.client.socket-timeout", "120000");
         expected.put("hadoop.security.authentication", "kerberos");
         assertEquals(expected, settings(configuration));
