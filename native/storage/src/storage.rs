@@ -55,8 +55,8 @@ pub trait Storage: Send + Sync + Debug {
         Ok(false)
     }
 
-    /// What another client has to know to reach the HDFS of `directory` as this storage does. To be asked of the storage
-    /// that a host brings.
+    /// What another client has to know to reach the HDFS of `directory` as this storage does. To be asked of the
+    /// storage that a host brings.
     fn hdfs_directions(&self, _directory: &str) -> Result<HdfsDirections> {
         Ok(HdfsDirections::default())
     }

@@ -64,8 +64,8 @@ pub(super) fn call<T>(work: impl Future<Output = hdfs_native::Result<T>>) -> hdf
     wait(patiently(work))
 }
 
-/// Makes a call once more whose answer was lost with the connection, such as when a name node stops. The crate does not,
-/// because it does not know for which calls that does no harm.
+/// Makes a call once more whose answer was lost with the connection, such as when a name node stops. The crate does
+/// not, because it does not know for which calls that does no harm.
 pub(super) fn call_again<T>(make: impl Fn() -> hdfs_native::Result<T>) -> hdfs_native::Result<T> {
     match make() {
         Err(HdfsError::IOError(error))
