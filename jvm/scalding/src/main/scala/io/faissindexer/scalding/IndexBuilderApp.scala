@@ -1,6 +1,8 @@
 package io.faissindexer.scalding
 
 import java.io.IOException
+import java.util.concurrent.CountDownLatch
+import java.util.concurrent.TimeUnit.SECONDS
 
 import scala.util.control.NonFatal
 
@@ -10,27 +12,40 @@ import io.faissindexer.FaissIndexException.Kind
 import io.faissindexer.mapreduce.input.{EmbeddingInput, EmbeddingRow}
 import org.apache.hadoop.conf.Configuration
 import org.apache.hadoop.fs.FileSystem
-import org.apache.hadoop.mapreduce.MRConfig
+import org.apache.hadoop.mapreduce.{MRConfig, MRJobConfig}
 import org.apache.hadoop.mapreduce.util.ConfigUtil
+import org.apache.hadoop.util.ShutdownHookManager
 
 /** The program: files of embeddings in, index out, by Scalding on Hadoop. */
 object IndexBuilderApp extends ExecutionApp {
   private val Program = "faiss-indexer-scalding"
   private val OnThisMachine = Array(
-    s"-D${MRConfig.FRAMEWORK_NAME}=${MRConfig.LOCAL_FRAMEWORK_NAME}",
-    s"-D${FileSystem.FS_DEFAULT_NAME_KEY}=file:///",
-    // Cascading looks every five seconds otherwise, and nobody else is asked here.
-    "-Dcascading.flow.job.pollinginterval=200"
-  )
+    s"-D${MRConfig.FRAMEWORK_NAME}=${MRConfig.LOCAL_FRAMEWORK_NAME}", s"-D${FileSystem.FS_DEFAULT_NAME_KEY}=file:///")
+  private val TaskThreads = Seq(MRJobConfig.MAP_CPU_VCORES, MRJobConfig.REDUCE_CPU_VCORES)
+  private val PollInterval = "cascading.flow.job.pollinginterval"
+  private val MillisBetweenPolls = 200
   private val TaskOptions = Seq("mapreduce.map.java.opts", "mapreduce.reduce.java.opts")
   /** What Kryo needs of a Java of 9 or later; an earlier one passes over it. */
   private val OpenModules = "-XX:+IgnoreUnrecognizedVMOptions" +:
     Seq("java.lang", "java.lang.invoke", "java.util").map(name => s"--add-opens=java.base/$name=ALL-UNNAMED")
+  private val SecondsToCleanUp = 60L
+  @volatile private var isInterrupted = false
   private val Local = "--local"
   private val Cluster = "--hdfs"
 
   override def main(arguments: Array[String]): Unit = {
-    val exitCode = run(arguments)
+    val end = new CountDownLatch(1)
+    val waiting = new Runnable {
+      override def run(): Unit = {
+        isInterrupted = true
+        end.await(SecondsToCleanUp, SECONDS): Unit
+      }
+    }
+    // An interrupt makes Cascading stop its flows; the build then deletes its files, which Hadoop has to wait for.
+    ShutdownHookManager.get().addShutdownHook(waiting, FileSystem.SHUTDOWN_HOOK_PRIORITY + 1, SecondsToCleanUp, SECONDS)
+    val exitCode =
+      try run(arguments)
+      finally end.countDown()
     // A flow that has failed may leave threads behind.
     sys.exit(exitCode)
   }
@@ -53,6 +68,9 @@ object IndexBuilderApp extends ExecutionApp {
       }
       0
     } catch {
+      case NonFatal(_) if isInterrupted =>
+        say("error: the build was interrupted")
+        1
       case failure: FaissIndexException =>
         say("error: " + failure.getMessage.split("\\s*\\R\\s*").mkString(" "))
         failure.exitCode()
@@ -76,11 +94,23 @@ object IndexBuilderApp extends ExecutionApp {
     ConfigUtil.loadResources()
     val here = if (arguments.contains(Local)) OnThisMachine else Array.empty[String]
     val (hadoop, mode) = super.config(here ++ hadoops(arguments) ++ Array(Cluster) ++ regrouped(arguments))
-    (RunningFlows.noticed(withOpenModules(hadoop)).setCascadingAppJar(getClass), mode)
+    val tasks = if (runsHere(hadoop)) withThisMachine(hadoop, arguments) else withOpenModules(hadoop)
+    (RunningFlows.noticed(tasks).setCascadingAppJar(getClass), mode)
+  }
+
+  private def runsHere(config: Config): Boolean =
+    config.get(MRConfig.FRAMEWORK_NAME).forall(_ == MRConfig.LOCAL_FRAMEWORK_NAME)
+
+  /** Tasks run one after another in this process, each with all CPUs, and nobody else is asked how they do. */
+  private def withThisMachine(config: Config, arguments: Array[String]): Config = {
+    val settings = (PollInterval -> MillisBetweenPolls) +: TaskThreads.map(_ -> Runtime.getRuntime.availableProcessors)
+    settings.foldLeft(config) { case (all, (key, value)) =>
+      if (arguments.exists(_.contains(key))) all else all + (key -> value.toString)
+    }
   }
 
   private def requireMode(arguments: Array[String], config: Config): Unit =
-    if (config.get(MRConfig.FRAMEWORK_NAME).forall(_ == MRConfig.LOCAL_FRAMEWORK_NAME)) {
+    if (runsHere(config)) {
       val reason = s"Hadoop's configuration names no cluster: ${MRConfig.FRAMEWORK_NAME} is local"
       if (arguments.contains(Cluster))
         throw new FaissIndexException(

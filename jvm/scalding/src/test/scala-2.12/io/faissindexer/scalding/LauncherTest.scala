@@ -17,7 +17,14 @@ class LauncherTest {
   private val directory = newDirectory()
 
   private def launch(environment: (String, String)*)(arguments: String*): Result = {
-    val command = System.getProperty("faissindexer.test.launcher") +: arguments
+    val exitCode = start(environment: _*)(arguments: _*).waitFor()
+    Result(exitCode, text(directory.resolve("stdout")), text(directory.resolve("stderr")))
+  }
+
+  private def start(environment: (String, String)*)(arguments: String*): Process = {
+    // The launcher, and then Java, take the shell's place, so that the number is theirs.
+    val shell = Seq("/bin/sh", "-c", "echo $$ > \"$0\"; exec \"$@\"", directory.resolve("process").toString)
+    val command = shell ++ (System.getProperty("faissindexer.test.launcher") +: arguments)
     val builder = new ProcessBuilder(command: _*)
       .redirectOutput(directory.resolve("stdout").toFile)
       .redirectError(directory.resolve("stderr").toFile)
@@ -25,8 +32,7 @@ class LauncherTest {
     Seq("HADOOP_HOME", "HADOOP_CONF_DIR", "JDK_JAVA_OPTIONS").foreach(variables.remove)
     variables.put("HADOOP_CLIENT_OPTS", "-Xmx400m")
     variables.putAll(environment.toMap.asJava)
-    val exitCode = builder.start().waitFor()
-    Result(exitCode, text(directory.resolve("stdout")), text(directory.resolve("stderr")))
+    builder.start()
   }
 
   private def build(output: String, input: String): Seq[String] =
@@ -68,6 +74,8 @@ class LauncherTest {
     assertBuilt(result)
     assertEquals(Seq("_SUCCESS", "faiss.index", "faiss.manifest.json"), names(output.toString))
     assertArrayEquals(core(), Files.readAllBytes(output.resolve("faiss.index")))
+    val threads = s"with ${Runtime.getRuntime.availableProcessors} threads"
+    assertTrue(result.err, result.err.linesIterator.exists(line => line.contains("training") && line.contains(threads)))
   }
 
   @Test def hdfsBuildsOnTheClusterThatTheConfigurationNames(): Unit = {
@@ -83,6 +91,17 @@ class LauncherTest {
     val copy = directory.resolve("copy")
     cluster.files.copyToLocalFile(new HadoopPath("/launched/out/faiss.index"), new HadoopPath(copy.toUri))
     assertArrayEquals(core(), Files.readAllBytes(copy))
+  }
+
+  @Test def anInterruptLeavesNothing(): Unit = {
+    val output = directory.resolve("index")
+    val process = start()("--local" +: build(output.toString, local()): _*)
+    while (process.isAlive && !text(directory.resolve("stderr")).contains("sample partitions: begun")) Thread.sleep(50)
+    new ProcessBuilder("kill", "-INT", text(directory.resolve("process")).trim).start().waitFor()
+    val exitCode = process.waitFor()
+    val said = text(directory.resolve("stderr"))
+    assertEquals(said, EndedByInterrupt, exitCode)
+    assertEquals(said, Nil, names(output.toString))
   }
 
   @Test def helpIsSaidAndNothingElseDone(): Unit = {
@@ -142,6 +161,8 @@ class LauncherTest {
 }
 
 object LauncherTest {
+  private val EndedByInterrupt = 130
+
   private final case class Result(exitCode: Int, out: String, err: String)
 
   private def core(): Array[Byte] = {
