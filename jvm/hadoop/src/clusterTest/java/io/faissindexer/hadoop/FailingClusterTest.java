@@ -4,7 +4,9 @@ import static org.junit.Assert.assertArrayEquals;
 import static org.junit.Assert.assertEquals;
 import static org.junit.Assert.assertTrue;
 
+import io.faissindexer.Embeddings;
 import io.faissindexer.IndexReceipt;
+import io.faissindexer.IndexSpec;
 import io.faissindexer.hadoop.SmallHdfs.OnHadoop;
 import io.faissindexer.stages.IndexBuild;
 import io.faissindexer.storage.FileSystemHook;
@@ -26,7 +28,19 @@ public class FailingClusterTest {
     /** A build during which a cluster is harmed, in the middle of a task of one stage. */
     private static byte[] build(
             Path output, Configuration configuration, String stage, int calls, Sabotage sabotage) throws IOException {
-        OnHadoop engine = new OnHadoop(SmallHdfs.EMBEDDINGS, configuration) {
+        IndexSpec spec = SmallHdfs.inParts(4).build();
+        return build(SmallHdfs.EMBEDDINGS, spec, output, configuration, stage, calls, sabotage);
+    }
+
+    private static byte[] build(
+            Embeddings embeddings,
+            IndexSpec spec,
+            Path output,
+            Configuration configuration,
+            String stage,
+            int calls,
+            Sabotage sabotage) throws IOException {
+        OnHadoop engine = new OnHadoop(embeddings, configuration) {
             @Override
             void before(String name) {
                 if (name.equals(stage)) {
@@ -39,7 +53,7 @@ public class FailingClusterTest {
                 return sabotage.files(configuration);
             }
         };
-        IndexReceipt receipt = new IndexBuild(engine).run(SmallHdfs.inParts(4).build(), output.toString());
+        IndexReceipt receipt = new IndexBuild(engine).run(spec, output.toString());
         assertTrue(stage + " was not disturbed", sabotage.isCommitted());
         FileSystem files = output.getFileSystem(configuration);
         assertEquals(SmallHdfs.published(), SmallHdfs.names(files, output));
@@ -91,6 +105,24 @@ public class FailingClusterTest {
             Sabotage sabotage = new Sabotage("readFully", () -> cluster.stopDataNode(0));
             Path output = new Path(cluster.getURI() + "/merging");
             assertArrayEquals(expected, build(output, client, "merge", 3, sabotage));
+        }
+    }
+
+    @Test
+    public void aDataNodeThatStopsBetweenTwoWritesOfAPartIsMissedByNoOne() throws Exception {
+        Embeddings embeddings = new Embeddings(20_000, 64);
+        // Some MiB for each part, so that it is written in several pieces, and all of it in one block.
+        IndexSpec spec = SmallHdfs.inParts(2).factoryString("IVF16,Flat").build();
+        byte[] expected = SmallHdfs.expected(folder.getRoot(), embeddings, spec);
+        Configuration configuration = SmallHdfs.configuration(folder.newFolder());
+        configuration.setInt("dfs.blocksize", 64 << 20);
+        configuration.setInt("dfs.replication", 3);
+        try (MiniDFSCluster cluster = new MiniDFSCluster.Builder(configuration).numDataNodes(3).build()) {
+            cluster.waitActive();
+            Configuration client = new Configuration(cluster.getConfiguration(0));
+            Sabotage sabotage = new Sabotage("write", () -> cluster.stopDataNode(0));
+            Path output = new Path(cluster.getURI() + "/writing");
+            assertArrayEquals(expected, build(embeddings, spec, output, client, "merge", 2, sabotage));
         }
     }
 }

@@ -49,8 +49,12 @@ final class SmallHdfs {
 
     /** The index that one task merges on the local disk: what every other way has to equal. */
     static byte[] expected(File directory) throws IOException {
-        IndexSpec spec = inParts(1).build();
-        IndexBuild build = new IndexBuild(new LocalEngine(EMBEDDINGS.partitions(2, 0)));
+        return expected(directory, EMBEDDINGS, inParts(1).build());
+    }
+
+    /** The index of a spec on the local disk. */
+    static byte[] expected(File directory, Embeddings embeddings, IndexSpec spec) throws IOException {
+        IndexBuild build = new IndexBuild(new LocalEngine(embeddings.partitions(2, 0)));
         IndexReceipt receipt = build.run(spec, new File(directory, "expected").getPath());
         return read(FileSystem.getLocal(new Configuration()), new Path(receipt.index()));
     }
