@@ -102,11 +102,14 @@ impl ShardBuilder {
             let (some_ids, other_ids) = ids.split_at(room);
             let (some_vectors, other_vectors) = vectors.split_at(room * self.dimension);
             let (waiting_ids, waiting_vectors) = (&mut self.waiting_ids, &mut self.waiting_vectors);
+            let expected = waiting_ids.len() + room;
             self.filter.each(some_ids, some_vectors, |id, row| {
                 waiting_ids.push(id);
                 waiting_vectors.extend_from_slice(row);
                 Ok(())
             })?;
+            // Nothing is left to do for bad rows; the others count when they are encoded.
+            progress.add_rows(to_u64(expected - self.waiting_ids.len()));
             if self.waiting_ids.len() == self.memory.step_rows {
                 self.encode_waiting(cancellation, progress)?;
             }

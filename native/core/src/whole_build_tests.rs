@@ -125,7 +125,9 @@ fn a_receipt_tells_how_many_rows_of_each_kind_a_task_left_out() {
         stage.append(&rows.ids, &rows.vectors).unwrap();
         stage.reject(RejectedRow::NullId).unwrap();
         stage.append(&[2_000_001, 2_000_002], &[f32::NAN; 16]).unwrap();
-        stage.finish().unwrap()
+        let receipt = stage.finish().unwrap();
+        assert_eq!(stage.progress().rows, 1_003, "bad rows are dealt with, too");
+        receipt
     };
     let expected = vec![("without an id", 1), ("with NaN or an infinite number", 2)];
     let sampled = with_bad_rows(StageKind::Sample, &started, &[]);
