@@ -12,6 +12,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.SortedMap;
 import java.util.concurrent.TimeUnit;
+import org.apache.hadoop.mapreduce.Cluster;
 import org.apache.hadoop.mapreduce.Counters;
 import org.apache.hadoop.mapreduce.Job;
 import org.apache.hadoop.mapreduce.MRJobConfig;
@@ -36,23 +37,22 @@ final class JobRun {
      * Waits for the job, and ends it when the calling thread is interrupted or a task says that the stage cannot be
      * done: none of its tasks runs any more after this.
      */
-    List<StageOutcome> outcomes() throws IOException, ClassNotFoundException {
+    List<StageOutcome> outcomes() throws IOException, ClassNotFoundException, InterruptedException {
         job.setNumReduceTasks(0);
-        boolean isRunning = false;
+        boolean isSubmitted = false;
+        boolean isComplete = false;
         try {
             job.submit();
-            isRunning = true;
+            isSubmitted = true;
             progress.begun(tasks());
             while (!job.isComplete()) {
                 requireNoFailure(progress.look());
                 Thread.sleep(POLL_MILLIS);
             }
-            isRunning = false;
-        } catch (InterruptedException interrupted) {
-            throw new FaissIndexException(Kind.CANCELLED, "the build was interrupted", interrupted);
+            isComplete = true;
         } finally {
-            if (isRunning) {
-                kill();
+            if (!isComplete) {
+                kill(isSubmitted);
             }
         }
         if (!job.isSuccessful()) {
@@ -115,15 +115,37 @@ final class JobRun {
         }
     }
 
-    private void kill() throws IOException {
-        job.killJob();
-        long limit = System.nanoTime() + PATIENCE_NANOS;
+    private void kill(boolean isSubmitted) throws IOException {
+        // With it, the calls that follow would end at once.
+        boolean wasInterrupted = Thread.interrupted();
         try {
-            while (!job.isComplete() && System.nanoTime() < limit) {
-                Thread.sleep(POLL_MILLIS);
+            Job running = isSubmitted ? job : halfSubmitted();
+            if (running != null) {
+                running.killJob();
+                long limit = System.nanoTime() + PATIENCE_NANOS;
+                while (!running.isComplete() && System.nanoTime() < limit) {
+                    Thread.sleep(POLL_MILLIS);
+                }
             }
         } catch (InterruptedException impatient) {
-            Thread.currentThread().interrupt();
+            wasInterrupted = true;
+        } finally {
+            if (wasInterrupted) {
+                Thread.currentThread().interrupt();
+            }
+        }
+    }
+
+    /** A job that the cluster has, although its submission has failed. */
+    private Job halfSubmitted() throws IOException, InterruptedException {
+        if (job.getJobID() == null) {
+            return null;
+        }
+        Cluster cluster = new Cluster(job.getConfiguration());
+        try {
+            return cluster.getJob(job.getJobID());
+        } catch (IOException unknown) {
+            return null;
         }
     }
 }

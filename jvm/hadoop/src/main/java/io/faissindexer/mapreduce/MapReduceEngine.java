@@ -12,7 +12,10 @@ import io.faissindexer.stages.StageOutcome;
 import io.faissindexer.storage.FileSystemHook;
 import java.io.Closeable;
 import java.io.IOException;
+import java.io.InterruptedIOException;
 import java.io.Serializable;
+import java.net.SocketTimeoutException;
+import java.nio.channels.ClosedByInterruptException;
 import java.util.Arrays;
 import java.util.List;
 import java.util.OptionalInt;
@@ -117,10 +120,26 @@ public final class MapReduceEngine implements Engine, Closeable {
             List<StageOutcome> outcomes = new JobRun(job, files, progress).outcomes();
             expectedRows = Math.max(expectedRows, progress.rows());
             return outcomes;
-        } catch (IOException | ClassNotFoundException failure) {
+        } catch (IOException | ClassNotFoundException | InterruptedException failure) {
+            if (isInterrupt(failure)) {
+                throw new FaissIndexException(Kind.CANCELLED, "the build was interrupted", failure);
+            }
             throw new FaissIndexException(
                     Kind.STORAGE, "the job of '" + name + "' cannot be run: " + failure.getMessage(), failure);
         }
+    }
+
+    /**
+     * Whether work ended because the thread was interrupted, which Hadoop wraps in exceptions of many kinds. Takes the
+     * interrupt, with which nothing could be cleaned up.
+     */
+    private static boolean isInterrupt(Throwable failure) {
+        boolean isInterrupt = Thread.interrupted();
+        for (Throwable cause = failure; cause != null; cause = cause.getCause()) {
+            isInterrupt |= cause instanceof InterruptedException || cause instanceof ClosedByInterruptException
+                    || cause instanceof InterruptedIOException && !(cause instanceof SocketTimeoutException);
+        }
+        return isInterrupt;
     }
 
     /** Whether jobs run inside the process that submits them. */
