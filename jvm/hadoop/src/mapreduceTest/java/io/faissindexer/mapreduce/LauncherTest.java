@@ -10,11 +10,9 @@ import java.io.File;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
-import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.List;
+import java.util.Collections;
 import java.util.Map;
-import java.util.concurrent.TimeUnit;
 import org.apache.hadoop.conf.Configuration;
 import org.apache.hadoop.fs.Path;
 import org.junit.Rule;
@@ -30,33 +28,21 @@ public class LauncherTest {
     @Rule
     public final TemporaryFolder folder = new TemporaryFolder();
 
+    private LauncherProcess launcher;
+
     private File file(String name) {
         return new File(folder.getRoot(), name);
     }
 
-    private String text(String name) throws IOException {
-        return new String(Files.readAllBytes(file(name).toPath()), StandardCharsets.UTF_8);
-    }
-
-    private Process start(String hadoopHome, String... arguments) throws IOException {
-        // The launcher, and then Java, take the shell's place, so that the number is theirs.
-        List<String> command = new ArrayList<>(Arrays.asList(
-                "/bin/sh", "-c", "echo $$ > \"$0\"; exec \"$@\"", file("process").getPath(),
-                System.getProperty("faissindexer.test.launcher")));
-        command.addAll(Arrays.asList(arguments));
-        ProcessBuilder builder = new ProcessBuilder(command)
-                .redirectOutput(file("stdout")).redirectError(file("stderr"));
-        Map<String, String> environment = builder.environment();
-        environment.remove("HADOOP_HOME");
-        environment.put("HADOOP_CLIENT_OPTS", "-Xmx400m");
-        if (hadoopHome != null) {
-            environment.put("HADOOP_HOME", hadoopHome);
-        }
-        return builder.start();
+    private LauncherProcess start(String hadoopHome, String... arguments) throws IOException {
+        Map<String, String> variables =
+                hadoopHome == null ? Collections.emptyMap() : Collections.singletonMap("HADOOP_HOME", hadoopHome);
+        launcher = new LauncherProcess(folder.getRoot(), variables, arguments);
+        return launcher;
     }
 
     private int run(String... arguments) throws Exception {
-        return start(null, arguments).waitFor();
+        return start(null, arguments).exitCode();
     }
 
     private String[] buildArguments() throws IOException {
@@ -69,14 +55,14 @@ public class LauncherTest {
     @Test
     public void theLastLineOfOutputIsTheReceipt() throws Exception {
         int exitCode = run(buildArguments());
-        assertEquals(text("stderr"), 0, exitCode);
-        String[] lines = text("stdout").split("\n");
+        assertEquals(launcher.stderr(), 0, exitCode);
+        String[] lines = launcher.stdout().split("\n");
         String receipt = lines[lines.length - 1];
         assertTrue(receipt, receipt.matches("\\{.*\"rows\":2000.*\\}"));
         for (String key : new String[] {"bytes", "seconds", "fingerprint", "index"}) {
             assertTrue(receipt, receipt.contains("\"" + key + "\":"));
         }
-        String said = text("stderr");
+        String said = launcher.stderr();
         assertTrue(said, said.contains("faiss-indexer-mapreduce: jobs run in this process"));
         for (String stage : new String[] {"sample partitions", "train", "encode partitions", "merge"}) {
             assertTrue(said, said.contains("faiss-indexer-mapreduce: " + stage + ": done"));
@@ -93,22 +79,20 @@ public class LauncherTest {
     @Test
     public void helpIsSaidAndNothingElseDone() throws Exception {
         assertEquals(0, run("--help"));
-        assertTrue(text("stdout"), text("stdout").contains("--factory-string"));
-        assertTrue(text("stdout"), text("stdout").contains("faissindexer.input.format"));
+        assertTrue(launcher.stdout(), launcher.stdout().contains("--factory-string"));
+        assertTrue(launcher.stdout(), launcher.stdout().contains("faissindexer.input.format"));
     }
 
     @Test
     public void anInterruptLeavesNothingAndSaysSo() throws Exception {
-        Process process = start(null, buildArguments());
-        long limit = System.nanoTime() + TimeUnit.MINUTES.toNanos(2);
-        while (!text("stderr").contains("sample partitions:") && System.nanoTime() < limit) {
-            Thread.sleep(50);
-        }
-        new ProcessBuilder("kill", "-INT", text("process").trim()).start().waitFor();
-        assertEquals(text("stderr"), ENDED_BY_SIGINT, process.waitFor());
+        start(null, buildArguments());
+        launcher.awaitLine("sample partitions:");
+        launcher.interrupt();
+        int exitCode = launcher.exitCode();
+        assertEquals(launcher.stderr(), ENDED_BY_SIGINT, exitCode);
         assertFalse("no index", file("index/faiss.index").exists());
         assertFalse("nothing of the build", file("index/_temporary").exists());
-        assertTrue(text("stderr"), text("stderr").contains("the build was interrupted"));
+        assertTrue(launcher.stderr(), launcher.stderr().contains("the build was interrupted"));
     }
 
     @Test
@@ -117,9 +101,10 @@ public class LauncherTest {
         assertTrue(hadoop.getParentFile().mkdirs());
         Files.write(hadoop.toPath(), "#!/bin/sh\nprintf '%s\\n' \"$@\"\n".getBytes(StandardCharsets.UTF_8));
         assertTrue(hadoop.setExecutable(true));
-        Process process = start(file("hadoop-home").getPath(), "-D", "a=b c", "--input", "x y", "--output", "o");
-        assertEquals(text("stderr"), 0, process.waitFor());
-        String[] given = text("stdout").split("\n");
+        start(file("hadoop-home").getPath(), "-D", "a=b c", "--input", "x y", "--output", "o");
+        int exitCode = launcher.exitCode();
+        assertEquals(launcher.stderr(), 0, exitCode);
+        String[] given = launcher.stdout().split("\n");
         assertEquals("jar", given[0]);
         assertTrue(given[1], given[1].matches(".*/faiss-indexer-mapreduce-[0-9.]+\\.jar"));
         assertEquals(Arrays.asList("-D", "a=b c", "--input", "x y", "--output", "o"),
@@ -129,17 +114,17 @@ public class LauncherTest {
     @Test
     public void usageErrorsHaveTheirExitCodeAndOneLine() throws Exception {
         assertEquals(2, run("--inputs", "x"));
-        assertTrue(text("stderr"), text("stderr").endsWith(
+        assertTrue(launcher.stderr(), launcher.stderr().endsWith(
                 "faiss-indexer-mapreduce: error: unknown flag --inputs; did you mean --input?\n"));
-        assertEquals("", text("stdout"));
+        assertEquals("", launcher.stdout());
         assertEquals(2, run("--input", file("missing").getPath(), "--output", file("index").getPath()));
-        assertTrue(text("stderr"), text("stderr").contains("there is no " + file("missing")));
+        assertTrue(launcher.stderr(), launcher.stderr().contains("there is no " + file("missing")));
     }
 
     @Test
     public void aHadoopHomeWithoutHadoopIsAUsageError() throws Exception {
-        assertEquals(2, start(folder.getRoot().getPath(), "--help").waitFor());
+        assertEquals(2, start(folder.getRoot().getPath(), "--help").exitCode());
         String missing = "there is no bin/hadoop in HADOOP_HOME (" + folder.getRoot() + ")";
-        assertEquals("faiss-indexer-mapreduce: error: " + missing + "\n", text("stderr"));
+        assertEquals("faiss-indexer-mapreduce: error: " + missing + "\n", launcher.stderr());
     }
 }
