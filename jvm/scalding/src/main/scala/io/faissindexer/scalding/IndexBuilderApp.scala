@@ -6,6 +6,7 @@ import java.util.concurrent.TimeUnit.SECONDS
 
 import scala.util.control.NonFatal
 
+import cascading.flow.FlowException
 import com.twitter.scalding.{Config, Execution, ExecutionApp, HadoopMode, Mode, TypedPipe}
 import io.faissindexer.{CommandLine, FaissIndexException, IndexReceipt}
 import io.faissindexer.FaissIndexException.Kind
@@ -75,9 +76,11 @@ object IndexBuilderApp extends ExecutionApp {
         say("error: " + failure.getMessage.split("\\s*\\R\\s*").mkString(" "))
         failure.exitCode()
       case NonFatal(failure) =>
-        // What happens to files and servers is no defect of the program, whose place would have to be known.
-        if (!root(failure).isInstanceOf[IOException]) failure.printStackTrace()
-        say("error: " + summary(failure))
+        val causes = Iterator.iterate(failure)(_.getCause).takeWhile(_ != null).toSeq
+        // What happens to files, servers and jobs is no defect of the program, whose place would have to be known.
+        val foreseen = causes.find(cause => cause.isInstanceOf[IOException] || cause.isInstanceOf[FlowException])
+        if (foreseen.isEmpty) failure.printStackTrace()
+        say("error: " + summary(foreseen.getOrElse(causes.last)))
         1
     }
 
@@ -152,13 +155,8 @@ object IndexBuilderApp extends ExecutionApp {
 
   private def isMode(argument: String): Boolean = argument == Local || argument == Cluster
 
-  private def root(failure: Throwable): Throwable =
-    Iterator.iterate(failure)(_.getCause).takeWhile(_ != null).toSeq.last
-
-  private def summary(failure: Throwable): String = {
-    val cause = root(failure)
-    Option(cause.getMessage).filter(_.nonEmpty).getOrElse(cause.toString).split('\n').head
-  }
+  private def summary(failure: Throwable): String =
+    Option(failure.getMessage).filter(_.nonEmpty).getOrElse(failure.toString).split('\n').head
 
   private def progress: StageProgress = new StageProgress(say, () => RunningFlows.rows)
 

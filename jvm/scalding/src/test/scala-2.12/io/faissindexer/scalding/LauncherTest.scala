@@ -58,7 +58,9 @@ class LauncherTest {
   private def assertRefused(message: String, result: Result): Unit = {
     assertEquals(result.toString, 2, result.exitCode)
     assertEquals("", result.out)
-    assertEquals(s"faiss-indexer-scalding: error: $message\n", result.err)
+    // Hadoop may have warned before.
+    assertEquals(s"faiss-indexer-scalding: error: $message", result.err.linesIterator.toSeq.last)
+    assertFalse(result.err, result.err.contains("\tat "))
   }
 
   @Test def localBuildsOnThisMachineWhateverTheConfigurationNames(): Unit = {
@@ -112,12 +114,15 @@ class LauncherTest {
     assertEquals("", result.err)
   }
 
-  @Test def mistakesAreUsageErrorsOfOneLine(): Unit = {
+  @Test def mistakesAreUsageErrorsWithoutATrace(): Unit = {
     val rows = Files.createDirectory(directory.resolve("empty")).toString
     val output = directory.resolve("index").toString
     assertRefused("unknown flag --inputs; did you mean --input?", launch()("--inputs", "x"))
     assertRefused(
       "--input: there is no file:/nowhere", launch()("--local", "--input", "file:/nowhere", "--output", output))
+    assertRefused(
+      "--input: java.net.UnknownHostException: nowhere.invalid",
+      launch()("--local", "--input", "hdfs://nowhere.invalid:1/x", "--output", output))
     assertRefused(
       "--local and --hdfs exclude each other", launch()("--local", "--hdfs", "--input", rows, "--output", output))
     assertRefused(

@@ -64,7 +64,8 @@ public final class EmbeddingInput {
                     throw new FaissIndexException(Kind.INVALID_SPEC, "--input: there is no " + path);
                 }
             }
-        } catch (IOException unreadable) {
+        } catch (IOException | IllegalArgumentException unreadable) {
+            // The second is what Hadoop says of a host that nobody knows.
             throw new FaissIndexException(Kind.INVALID_SPEC, "--input: " + unreadable.getMessage(), unreadable);
         }
     }
