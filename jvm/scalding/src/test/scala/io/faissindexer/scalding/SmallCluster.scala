@@ -18,6 +18,9 @@ final class SmallCluster private {
   private val settings = new Configuration()
   settings.set("hadoop.tmp.dir", directory.resolve("tmp").toString)
   settings.set(MiniDFSCluster.HDFS_MINIDFS_BASEDIR, directory.resolve("hdfs").toString)
+  // A file is closed when its last block is known, which is looked for after 0.4 seconds otherwise: jobs have many.
+  settings.set("dfs.client.block.write.locateFollowingBlock.initial.delay.ms", "20")
+  settings.set("dfs.client.block.write.locateFollowingBlock.retries", "10")
   private val storage = new MiniDFSCluster.Builder(settings).numDataNodes(1).build()
   storage.waitActive()
   for ((key, value) <- Seq(
