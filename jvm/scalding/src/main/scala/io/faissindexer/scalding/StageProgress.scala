@@ -1,6 +1,7 @@
 package io.faissindexer.scalding
 
-import java.util.concurrent.TimeUnit.{NANOSECONDS, SECONDS}
+import java.util.Locale
+import java.util.concurrent.TimeUnit.NANOSECONDS
 
 import org.slf4j.LoggerFactory
 
@@ -9,7 +10,10 @@ import org.slf4j.LoggerFactory
  *
  * @param rows how many rows the tasks of the moment have dealt with, where somebody counts them
  */
-private[scalding] final class StageProgress(val say: String => Unit, rows: () => Option[Long]) {
+private[scalding] final class StageProgress(
+    val say: String => Unit,
+    rows: () => Option[Long],
+    millisBetweenLines: Long = StageProgress.MillisBetweenLines) {
   import StageProgress._
 
   /** Runs a stage. */
@@ -32,16 +36,18 @@ private[scalding] final class StageProgress(val say: String => Unit, rows: () =>
   private def repeat(stage: String, begin: Long): Unit =
     try {
       while (true) {
-        SECONDS.sleep(SecondsBetweenLines)
+        Thread.sleep(millisBetweenLines)
         val seconds = secondsSince(begin)
-        val counted = rows().filter(_ > 0).map(number => f", $number%,d rows, ${number / seconds.max(1)}%,d rows/s")
+        val counted = rows().filter(_ > 0).map { number =>
+          ", %,d rows, %,d rows/s".formatLocal(Locale.ROOT, number, number / seconds.max(1))
+        }
         say(s"$stage: $seconds s${counted.getOrElse("")}")
       }
     } catch { case _: InterruptedException => () }
 }
 
 private[scalding] object StageProgress {
-  private val SecondsBetweenLines = 10L
+  private val MillisBetweenLines = 10000L
   /** A question to the cluster may take longer. */
   private val MillisToEnd = 1000L
   private val Logger = LoggerFactory.getLogger(classOf[FaissIndexer])
