@@ -25,8 +25,9 @@ object IndexBuilderApp extends ExecutionApp {
   private val TaskThreads = Seq(MRJobConfig.MAP_CPU_VCORES, MRJobConfig.REDUCE_CPU_VCORES)
   private val PollInterval = "cascading.flow.job.pollinginterval"
   private val MillisBetweenPolls = 200
-  private val TaskOptions = Seq("mapreduce.map.java.opts", "mapreduce.reduce.java.opts")
-  /** What Kryo needs of a Java of 9 or later; an earlier one passes over it. */
+  private val TaskOptions =
+    Seq(MRJobConfig.MAP_JAVA_OPTS, MRJobConfig.REDUCE_JAVA_OPTS, MRJobConfig.MR_AM_COMMAND_OPTS)
+  /** What Kryo, and Hadoop before 3.4, need of a Java of 9 or later; an earlier one passes over it. */
   private val OpenModules = "-XX:+IgnoreUnrecognizedVMOptions" +:
     Seq("java.lang", "java.lang.invoke", "java.util").map(name => s"--add-opens=java.base/$name=ALL-UNNAMED")
   private val SecondsToCleanUp = 60L
