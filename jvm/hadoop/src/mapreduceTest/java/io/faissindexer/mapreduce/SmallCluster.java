@@ -2,10 +2,13 @@ package io.faissindexer.mapreduce;
 
 import java.io.File;
 import java.io.IOException;
+import java.io.OutputStream;
 import java.nio.file.Files;
 import java.util.Arrays;
+import java.util.Map;
 import java.util.stream.Collectors;
 import org.apache.hadoop.conf.Configuration;
+import org.apache.hadoop.fs.CommonConfigurationKeysPublic;
 import org.apache.hadoop.fs.FileSystem;
 import org.apache.hadoop.hdfs.MiniDFSCluster;
 import org.apache.hadoop.mapreduce.MRConfig;
@@ -22,8 +25,12 @@ final class SmallCluster implements AutoCloseable {
     private final Configuration configuration;
 
     SmallCluster() throws IOException {
+        this(new Configuration());
+    }
+
+    SmallCluster(Configuration given) throws IOException {
         File directory = Files.createTempDirectory("cluster").toFile();
-        Configuration settings = new Configuration();
+        Configuration settings = new Configuration(given);
         settings.set("hadoop.tmp.dir", directory + "/tmp");
         settings.set(MiniDFSCluster.HDFS_MINIDFS_BASEDIR, directory + "/hdfs");
         hdfs = new MiniDFSCluster.Builder(settings).numDataNodes(2).build();
@@ -59,6 +66,25 @@ final class SmallCluster implements AutoCloseable {
     /** A configuration of the cluster for one job; its owner may change it. */
     Configuration configuration() {
         return new Configuration(configuration);
+    }
+
+    /** Writes what was set, and not what every Hadoop has, as a machine that submits has it. */
+    static void write(Configuration configuration, File directory) throws IOException {
+        Configuration site = new Configuration(false);
+        for (Map.Entry<String, String> property : configuration) {
+            String[] sources = configuration.getPropertySources(property.getKey());
+            if (!sources[sources.length - 1].endsWith("-default.xml")) {
+                site.set(property.getKey(), property.getValue());
+            }
+        }
+        // A class that only the process of the tests has.
+        site.unset(CommonConfigurationKeysPublic.NET_TOPOLOGY_NODE_SWITCH_MAPPING_IMPL_KEY);
+        // What is in the file of one part is overruled by the defaults of another.
+        for (String part : new String[] {"core", "hdfs", "mapred", "yarn"}) {
+            try (OutputStream stream = Files.newOutputStream(new File(directory, part + "-site.xml").toPath())) {
+                site.writeXml(stream);
+            }
+        }
     }
 
     FileSystem hdfs() throws IOException {
