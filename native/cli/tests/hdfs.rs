@@ -10,7 +10,7 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
-use faiss_indexer_storage::{CreateMode, Storages, join};
+use faiss_indexer_storage::{CreateMode, Storage, Storages, join};
 use mini_hdfs::MiniHdfs;
 use scenario::{Scenario, answer, run, succeed};
 
@@ -23,6 +23,8 @@ fn the_program_on_a_real_hdfs() {
     let hdfs = MiniHdfs::start();
     parquet_on_hdfs_gives_the_index_that_local_files_give(&hdfs.uri);
     a_build_that_is_killed_is_resumed_and_gives_the_same_index(&hdfs.uri);
+    a_merge_in_parts_that_is_killed_is_resumed_and_gives_the_index_of_one_task(&hdfs.uri);
+    an_addition_in_place_that_is_killed_while_it_publishes_is_finished_by_the_same_command(&hdfs.uri);
     a_directory_of_another_user_is_refused(&hdfs.uri);
     what_is_missing_is_named(&hdfs.uri);
 }
@@ -71,6 +73,57 @@ fn a_build_that_is_killed_is_resumed_and_gives_the_same_index(hdfs: &str) {
     succeed(&mut scenario.command(&["verify", &output]));
 }
 
+fn a_merge_in_parts_that_is_killed_is_resumed_and_gives_the_index_of_one_task(hdfs: &str) {
+    let scenario = Scenario::new(50_000, 32);
+    let flags = ["--factory-string", "IVF64,Flat"];
+    let local = scenario.built("local", &flags);
+    let output = join(hdfs, "in parts");
+    let in_parts = [&flags[..], &["--merge-parts", "8"]].concat();
+    let mut build = scenario.build(&output, &in_parts).spawn().unwrap();
+    while !journal(&output).contains(&"merge-00002.json".to_owned()) {
+        assert!(build.try_wait().unwrap().is_none(), "the build ended before it was killed");
+        sleep(Duration::from_millis(5));
+    }
+    build.kill().unwrap();
+    build.wait().unwrap();
+    let (_, stderr) = succeed(&mut scenario.build(&output, &[&in_parts[..], &["--resume"]].concat()));
+    assert!(stderr.contains("going on after") && !stderr.contains("done again"), "{stderr}");
+    assert!(read(&join(&output, "faiss.index")) == local);
+    assert_eq!(names(&output), PUBLISHED);
+}
+
+fn an_addition_in_place_that_is_killed_while_it_publishes_is_finished_by_the_same_command(hdfs: &str) {
+    let scenario = Scenario::new(6_000, 16);
+    scenario.write_to("old-vectors", "old-ids", 0..5_000);
+    scenario.write_to("new-vectors", "new-ids", 5_000..6_000);
+    let build = |output: &str| {
+        let words =
+            ["build", "--input", "old-vectors", "--ids", "old-ids", "--factory-string", "IVF16,SQ8", "--output"];
+        succeed(&mut scenario.command(&[&words[..], &[output]].concat()));
+    };
+    let add = |index: &str| scenario.command(&["add", "--index", index, "--input", "new-vectors", "--ids", "new-ids"]);
+    build("undisturbed");
+    succeed(&mut add("undisturbed"));
+    let storage = Storages::new().resolve(hdfs).unwrap();
+    // Publishing takes some milliseconds, so a kill may come too late.
+    let killed = (0..20).map(|number| join(hdfs, &format!("grown-{number}"))).find(|index| {
+        build(index);
+        let publication = join(index, "_temporary/publication.json");
+        let mut adding = add(index).spawn().unwrap();
+        while storage.stat(&publication).unwrap().is_none() && adding.try_wait().unwrap().is_none() {
+            sleep(Duration::from_millis(1));
+        }
+        adding.kill().unwrap();
+        adding.wait().unwrap();
+        storage.stat(&publication).unwrap().is_some()
+    });
+    let index = killed.unwrap();
+    let (_, stderr) = succeed(&mut add(&index));
+    assert!(stderr.contains("the same command was stopped while it published"), "{stderr}");
+    assert!(read(&join(&index, "faiss.index")) == scenario.index("undisturbed"));
+    assert_eq!(names(&index), PUBLISHED);
+}
+
 fn a_directory_of_another_user_is_refused(hdfs: &str) {
     let scenario = Scenario::new(1_000, 4);
     let output = join(hdfs, "forbidden/index");
@@ -93,19 +146,32 @@ fn upload(file: &Path, uri: &str) {
 }
 
 fn read(uri: &str) -> Vec<u8> {
-    let reader = Storages::new().resolve(uri).unwrap().open(uri).unwrap();
+    read_from(Storages::new().resolve(uri).unwrap().as_ref(), uri)
+}
+
+fn read_from(storage: &dyn Storage, uri: &str) -> Vec<u8> {
+    let reader = storage.open(uri).unwrap();
     let mut bytes = vec![0; usize::try_from(reader.length()).unwrap()];
     reader.read_exact_at(0, &mut bytes).unwrap();
     bytes
 }
 
 fn names(directory: &str) -> Vec<String> {
-    let children = Storages::new().resolve(directory).unwrap().list(directory).unwrap();
+    names_in(Storages::new().resolve(directory).unwrap().as_ref(), directory)
+}
+
+fn names_in(storage: &dyn Storage, directory: &str) -> Vec<String> {
+    let children = storage.list(directory).unwrap();
     children.iter().map(|uri| uri.rsplit('/').next().unwrap().to_owned()).collect()
 }
 
 /// What the journals of the builds into `output` hold.
 fn journal(output: &str) -> Vec<String> {
+    journal_in(Storages::new().resolve(output).unwrap().as_ref(), output)
+}
+
+fn journal_in(storage: &dyn Storage, output: &str) -> Vec<String> {
     let temporary = join(output, "_temporary");
-    names(&temporary).iter().flat_map(|build| names(&join(&join(&temporary, build), "journal"))).collect()
+    let builds = names_in(storage, &temporary);
+    builds.iter().flat_map(|build| names_in(storage, &join(&join(&temporary, build), "journal"))).collect()
 }
