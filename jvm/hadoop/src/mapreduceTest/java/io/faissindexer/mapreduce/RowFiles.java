@@ -6,6 +6,7 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.List;
 import java.util.StringJoiner;
 import java.util.function.Supplier;
@@ -33,6 +34,9 @@ import org.apache.parquet.hadoop.util.HadoopOutputFile;
 
 /** Writes rows in the ways in which users keep them. */
 final class RowFiles {
+    /** The number of a row that is none of the rows. */
+    private static final int NOT_FINITE = -1;
+
     private final Configuration configuration;
 
     RowFiles(Configuration configuration) {
@@ -111,16 +115,20 @@ final class RowFiles {
         sequenceOfArrays(file, rows, which, Floats.class, Floats::new);
     }
 
+    /** With a bad row in front. */
     void sequenceOfHarm(Path file, Embeddings rows, List<Integer> which) throws IOException {
-        sequenceOfArrays(file, rows, which, HarmfulFloats.class, HarmfulFloats::new);
+        List<Integer> withBadRow = new ArrayList<>(Collections.singletonList(NOT_FINITE));
+        withBadRow.addAll(which);
+        sequenceOfArrays(file, rows, withBadRow, HarmfulFloats.class, HarmfulFloats::new);
     }
 
     private void sequenceOfArrays(Path file, Embeddings rows, List<Integer> which, Class<? extends ArrayWritable> type,
             Supplier<? extends ArrayWritable> make) throws IOException {
-        sequence(file, which, LongWritable.class, type, row -> new LongWritable(rows.id(row)), row -> {
-            float[] vector = rows.vector(row);
+        MakeWritable ids = row -> new LongWritable(row == NOT_FINITE ? row : rows.id(row));
+        sequence(file, which, LongWritable.class, type, ids, row -> {
+            float[] vector = rows.vector(Math.max(row, 0));
             Writable[] values = new Writable[vector.length];
-            Arrays.setAll(values, component -> new FloatWritable(vector[component]));
+            Arrays.setAll(values, component -> new FloatWritable(row == NOT_FINITE ? Float.NaN : vector[component]));
             ArrayWritable array = make.get();
             array.set(values);
             return array;

@@ -43,6 +43,9 @@ final class SmallCluster implements AutoCloseable {
         settings.set(YarnConfiguration.NM_PMEM_CHECK_ENABLED, "true");
         // Tasks of tests end soon.
         settings.set(YarnConfiguration.NM_CONTAINER_MON_INTERVAL_MS, "500");
+        // Tasks are given out as soon as they are asked for, not at the next second.
+        settings.set(YarnConfiguration.RM_NM_HEARTBEAT_INTERVAL_MS, "100");
+        settings.set(MRJobConfig.MR_AM_TO_RM_HEARTBEAT_INTERVAL_MS, "100");
         settings.set(YarnConfiguration.NM_MAX_PER_DISK_UTILIZATION_PERCENTAGE, "99.9");
         yarn = new MiniMRYarnCluster("faiss-indexer", 1);
         yarn.init(settings);
@@ -53,7 +56,8 @@ final class SmallCluster implements AutoCloseable {
         configuration.set(YarnConfiguration.IS_MINI_YARN_CLUSTER, "false");
         configuration.set(MRConfig.FRAMEWORK_NAME, MRConfig.YARN_FRAMEWORK_NAME);
         configuration.set(MRJobConfig.MR_AM_VMEM_MB, "512");
-        configuration.set(MRJobConfig.MR_AM_COMMAND_OPTS, "-Xmx400m");
+        // The client that the launcher brings, older than the cluster, does not open this to a JDK of 17 by itself.
+        configuration.set(MRJobConfig.MR_AM_COMMAND_OPTS, "-Xmx400m --add-opens=java.base/java.lang=ALL-UNNAMED");
     }
 
     /** Nothing of ours and nothing that only we need: that has to come with the job. */

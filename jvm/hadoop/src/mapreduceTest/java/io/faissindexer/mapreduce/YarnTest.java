@@ -2,6 +2,7 @@ package io.faissindexer.mapreduce;
 
 import static org.junit.Assert.assertEquals;
 import static org.junit.Assert.assertFalse;
+import static org.junit.Assert.assertNotEquals;
 import static org.junit.Assert.assertThrows;
 import static org.junit.Assert.assertTrue;
 
@@ -13,6 +14,7 @@ import io.faissindexer.ReferenceBuild;
 import io.faissindexer.StockFaiss;
 import java.io.File;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -22,15 +24,20 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.apache.hadoop.conf.Configuration;
 import org.apache.hadoop.fs.FileStatus;
+import org.apache.hadoop.fs.FileSystem;
 import org.apache.hadoop.fs.Path;
 import org.apache.hadoop.mapreduce.Cluster;
 import org.apache.hadoop.mapreduce.Counters;
 import org.apache.hadoop.mapreduce.Job;
 import org.apache.hadoop.mapreduce.JobCounter;
 import org.apache.hadoop.mapreduce.JobID;
+import org.apache.hadoop.mapreduce.JobStatus;
 import org.apache.hadoop.mapreduce.MRJobConfig;
+import org.apache.hadoop.mapreduce.TaskAttemptID;
 import org.apache.hadoop.mapreduce.TaskCompletionEvent;
 import org.apache.hadoop.mapreduce.TaskCounter;
+import org.apache.hadoop.mapreduce.TaskReport;
+import org.apache.hadoop.mapreduce.TaskType;
 import org.junit.AfterClass;
 import org.junit.BeforeClass;
 import org.junit.Test;
@@ -39,6 +46,9 @@ import org.junit.Test;
 public class YarnTest {
     private static final Embeddings ROWS = ReferenceBuild.ROWS;
     private static final IndexSpec SPEC = ReferenceBuild.spec();
+    private static final IndexSpec SKIPPING = SPEC.toBuilder().badRows("skip").build();
+    /** How long a task may say nothing, where that matters; long enough for a JVM to start on a busy machine. */
+    private static final long SILENCE_MILLIS = 20_000;
     private static SmallCluster cluster;
 
     private final List<String> said = Collections.synchronizedList(new ArrayList<>());
@@ -79,6 +89,9 @@ public class YarnTest {
 
     private static List<String> names(String directory) throws IOException {
         List<String> names = new ArrayList<>();
+        if (!cluster.hdfs().exists(new Path(directory))) {
+            return names;
+        }
         for (FileStatus file : cluster.hdfs().listStatus(new Path(directory))) {
             names.add(file.getPath().getName());
         }
@@ -179,6 +192,28 @@ public class YarnTest {
         assertFinished("avro");
     }
 
+    private LauncherProcess launch(String name) throws IOException {
+        File directory = Files.createTempDirectory("launcher").toFile();
+        cluster.writeConfiguration(directory);
+        return new LauncherProcess(directory, Collections.singletonMap("HADOOP_CONF_DIR", directory.getPath()),
+                "--input", "/" + name + "/in", "--output", "/" + name + "/out", "--factory-string", "IVF16,SQ8",
+                "--report=false");
+    }
+
+    @Test
+    public void ctrlCOfTheLauncherKillsTheJobAndLeavesNothing() throws Exception {
+        write("interrupted", 3, rows -> rows::text);
+        LauncherProcess launcher = launch("interrupted");
+        launcher.awaitLine("sample partitions: 3 tasks in job_");
+        launcher.interrupt();
+        int exitCode = launcher.exitCode();
+        assertEquals(launcher.stderr(), 130, exitCode);
+        Arrays.stream(launcher.stderr().split("\n")).forEach(line -> said.add(line.replaceFirst("^[a-z-]+: ", "")));
+        assertEquals(JobStatus.State.KILLED, job("sample partitions").getStatus().getState());
+        assertEquals(Collections.emptyList(), names("/interrupted/out"));
+        assertNothingStaged();
+    }
+
     @Test
     public void badRowsEndTheJobAndAreNamed() throws Exception {
         write("bad", 1, rows -> rows::text);
@@ -204,26 +239,82 @@ public class YarnTest {
         assertNothingStaged();
     }
 
-    @Test
-    public void aKilledTaskAndOneThatIsSilentForLongChangeNothing() throws Exception {
-        write("harm", 3, rows -> rows::sequenceOfHarm);
-        java.nio.file.Path marks = Files.createTempDirectory("marks");
+    /** A configuration for rows that may do harm to the tasks that encode them. */
+    private static Configuration harm(java.nio.file.Path marks) {
         Configuration configuration = configuration();
         configuration.set("tmpjars", new File(System.getProperty("faissindexer.test.testJar")).toURI().toString());
         configuration.set(HarmfulFloats.MARKS, marks.toString());
-        List<Integer> order = ROWS.order(7);
-        configuration.set(HarmfulFloats.KILLS, Float.toString(ROWS.vector(order.get(ROWS.rows() / 6))[0]));
-        configuration.set(HarmfulFloats.STALLS, Float.toString(ROWS.vector(order.get(ROWS.rows() / 2))[0]));
-        configuration.setBoolean(MRJobConfig.MAP_SPECULATIVE, true);
-        configuration.setLong(MRJobConfig.TASK_TIMEOUT, HarmfulFloats.STALL_MILLIS / 2);
+        return configuration;
+    }
+
+    /** What the embedding of a row in the order of the files begins with. */
+    private static String beginning(int row) {
+        return Float.toString(ROWS.vector(ROWS.order(7).get(row))[0]);
+    }
+
+    /** How the attempt ended that has left a mark, and what Hadoop said of it. */
+    private static String end(Job job, java.nio.file.Path marks, String mark) throws Exception {
+        String attempt = new String(Files.readAllBytes(marks.resolve(mark)), StandardCharsets.UTF_8);
+        for (TaskCompletionEvent event : job.getTaskCompletionEvents(0, 1000)) {
+            if (event.getTaskAttemptId().toString().equals(attempt)) {
+                return event.getStatus() + " " + Arrays.toString(job.getTaskDiagnostics(event.getTaskAttemptId()));
+            }
+        }
+        throw new AssertionError(attempt + " has not ended");
+    }
+
+    private static void assertCountedOnce(Counters counters) {
+        assertEquals("attempts that lost are not counted", ROWS.rows() + 3, counter(counters, "rows"));
+        assertEquals("one in each file", 3, counter(counters, "bad rows with NaN or an infinite number"));
+    }
+
+    @Test
+    public void attemptsThatAreKilledOrHangWhileTheyReadAreReplacedAndOneThatWorksForLongIsNot() throws Exception {
+        write("harm", 3, rows -> rows::sequenceOfHarm);
+        java.nio.file.Path marks = Files.createTempDirectory("marks");
+        Configuration configuration = harm(marks);
+        configuration.set(HarmfulFloats.KILLS, beginning(ROWS.rows() / 6));
+        configuration.set(HarmfulFloats.STALLS, beginning(ROWS.rows() / 2));
+        configuration.setClass("fs.hdfs.impl", SlowHdfs.class, FileSystem.class);
+        configuration.setLong(SlowHdfs.MILLIS, 2 * SILENCE_MILLIS);
+        configuration.setLong(MRJobConfig.TASK_TIMEOUT, SILENCE_MILLIS);
         configuration.setLong("mapreduce.task.timeout.check-interval-ms", 1000);
-        assertEquals(ReferenceBuild.CRC32C, build("harm", configuration).crc32c());
+        configuration.setBoolean(MRJobConfig.MAP_SPECULATIVE, false);
+        assertEquals(ReferenceBuild.CRC32C, build("harm", SKIPPING, configuration).crc32c());
         assertFinished("harm");
-        assertTrue("a task was killed", Files.exists(marks.resolve("killed")));
-        assertTrue("a task was silent", Files.exists(marks.resolve("stalled")));
-        Counters counters = job("encode partitions").getCounters();
-        assertEquals("failed attempts: the one that was killed", 1,
-                counters.findCounter(JobCounter.NUM_FAILED_MAPS).getValue());
-        assertEquals("attempts that lost are not counted", ROWS.rows(), counter(counters, "rows"));
+        Job encode = job("encode partitions");
+        String killed = end(encode, marks, "killed");
+        assertTrue(killed, killed.startsWith("FAILED"));
+        String stalled = end(encode, marks, "stalled");
+        assertTrue(stalled, stalled.startsWith("FAILED") && stalled.contains("taskTimedOut: true"));
+        String slowed = end(encode, marks, "slowed");
+        assertTrue(slowed, slowed.startsWith("SUCCEEDED"));
+        assertCountedOnce(encode.getCounters());
+    }
+
+    @Test
+    public void aStragglerIsOvertakenByASecondAttempt() throws Exception {
+        write("straggler", 3, rows -> rows::sequenceOfHarm);
+        java.nio.file.Path marks = Files.createTempDirectory("marks");
+        Configuration configuration = harm(marks);
+        configuration.set(HarmfulFloats.STALLS, beginning(ROWS.rows() / 3 + 5));
+        configuration.setBoolean(MRJobConfig.MAP_SPECULATIVE, true);
+        assertEquals(ReferenceBuild.CRC32C, build("straggler", SKIPPING, configuration).crc32c());
+        assertFinished("straggler");
+        Job encode = job("encode partitions");
+        String straggler = new String(Files.readAllBytes(marks.resolve("stalled")), StandardCharsets.UTF_8);
+        String task = TaskAttemptID.forName(straggler).getTaskID().toString();
+        List<String> winners = new ArrayList<>();
+        for (TaskReport report : encode.getTaskReports(TaskType.MAP)) {
+            if (report.getTaskId().equals(task)) {
+                winners.add(report.getSuccessfulTaskAttemptId().toString());
+            }
+        }
+        assertEquals(winners.toString(), 1, winners.size());
+        assertNotEquals("the second attempt won", straggler, winners.get(0));
+        Counters counters = encode.getCounters();
+        assertTrue("attempts", counters.findCounter(JobCounter.TOTAL_LAUNCHED_MAPS).getValue() > 3);
+        assertEquals("nothing failed", 0, counters.findCounter(JobCounter.NUM_FAILED_MAPS).getValue());
+        assertCountedOnce(counters);
     }
 }
