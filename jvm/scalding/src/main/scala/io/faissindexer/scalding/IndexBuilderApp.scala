@@ -23,6 +23,8 @@ object IndexBuilderApp extends ExecutionApp {
   private val OnThisMachine = Array(
     s"-D${MRConfig.FRAMEWORK_NAME}=${MRConfig.LOCAL_FRAMEWORK_NAME}", s"-D${FileSystem.FS_DEFAULT_NAME_KEY}=file:///")
   private val TaskThreads = Seq(MRJobConfig.MAP_CPU_VCORES, MRJobConfig.REDUCE_CPU_VCORES)
+  /** Temporary files go when the build ends: at the end of the process, Hadoop may have closed its file systems. */
+  private val CleansUp = "scalding.execution.cleanup.onfinish"
   private val PollInterval = "cascading.flow.job.pollinginterval"
   private val MillisBetweenPolls = 200
   private val TaskOptions =
@@ -99,7 +101,7 @@ object IndexBuilderApp extends ExecutionApp {
     val here = if (arguments.contains(Local)) OnThisMachine else Array.empty[String]
     val (hadoop, mode) = super.config(here ++ hadoops(arguments) ++ Array(Cluster) ++ regrouped(arguments))
     val tasks = if (runsHere(hadoop)) withThisMachine(hadoop, arguments) else withOpenModules(hadoop)
-    (RunningFlows.noticed(tasks).setCascadingAppJar(getClass), mode)
+    (RunningFlows.noticed(tasks).setCascadingAppJar(getClass) + (CleansUp -> "true"), mode)
   }
 
   private def runsHere(config: Config): Boolean =
