@@ -90,8 +90,6 @@ class LauncherTest {
     assertEquals("a job for each stage", before + 4, cluster.applications)
     val names = cluster.files.listStatus(new HadoopPath("/launched/out")).map(_.getPath.getName).sorted.toSeq
     assertEquals(Seq("_SUCCESS", "faiss.index", "faiss.manifest.json"), names)
-    val temporary = new HadoopPath(cluster.configuration.get("hadoop.tmp.dir"), "scalding")
-    assertEquals("temporary files of Scalding's", 0, cluster.files.listStatus(temporary).length)
     val copy = directory.resolve("copy")
     cluster.files.copyToLocalFile(new HadoopPath("/launched/out/faiss.index"), new HadoopPath(copy.toUri))
     assertArrayEquals(core(), Files.readAllBytes(copy))
