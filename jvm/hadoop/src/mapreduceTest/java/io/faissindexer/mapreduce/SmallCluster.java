@@ -36,13 +36,15 @@ final class SmallCluster implements AutoCloseable {
         hdfs = new MiniDFSCluster.Builder(settings).numDataNodes(2).build();
         hdfs.waitActive();
         settings.set(FileSystem.FS_DEFAULT_NAME_KEY, hdfs.getFileSystem().getUri().toString());
-        settings.set(YarnConfiguration.NM_PMEM_MB, MEGABYTES_OF_NODE);
+        settings.set(YarnConfiguration.YARN_MINICLUSTER_NM_PMEM_MB, MEGABYTES_OF_NODE);
         settings.set(YarnConfiguration.NM_VCORES, "8");
         settings.set(YarnConfiguration.RM_SCHEDULER_MINIMUM_ALLOCATION_MB, "128");
         settings.set(YarnConfiguration.NM_VMEM_CHECK_ENABLED, "false");
+        // Small clusters would not look at the memory of tasks, and tasks of tests end soon.
+        settings.setBoolean(YarnConfiguration.YARN_MINICLUSTER_CONTROL_RESOURCE_MONITORING, true);
+        settings.setBoolean(MRConfig.MAPREDUCE_MINICLUSTER_CONTROL_RESOURCE_MONITORING, true);
         settings.set(YarnConfiguration.NM_PMEM_CHECK_ENABLED, "true");
-        // Tasks of tests end soon.
-        settings.set(YarnConfiguration.NM_CONTAINER_MON_INTERVAL_MS, "500");
+        settings.set(YarnConfiguration.NM_CONTAINER_MON_INTERVAL_MS, "300");
         // Tasks are given out as soon as they are asked for, not at the next second.
         settings.set(YarnConfiguration.RM_NM_HEARTBEAT_INTERVAL_MS, "100");
         settings.set(MRJobConfig.MR_AM_TO_RM_HEARTBEAT_INTERVAL_MS, "100");
@@ -55,7 +57,7 @@ final class SmallCluster implements AutoCloseable {
         configuration.set(MRJobConfig.MAPREDUCE_APPLICATION_CLASSPATH, classPathOfHadoop());
         configuration.set(YarnConfiguration.IS_MINI_YARN_CLUSTER, "false");
         configuration.set(MRConfig.FRAMEWORK_NAME, MRConfig.YARN_FRAMEWORK_NAME);
-        configuration.set(MRJobConfig.MR_AM_VMEM_MB, "512");
+        configuration.set(MRJobConfig.MR_AM_VMEM_MB, "1024");
         // The client that the launcher brings, older than the cluster, does not open this to a JDK of 17 by itself.
         configuration.set(MRJobConfig.MR_AM_COMMAND_OPTS, "-Xmx400m --add-opens=java.base/java.lang=ALL-UNNAMED");
     }
