@@ -171,21 +171,6 @@ public class YarnTest {
     }
 
     @Test
-    public void aContainerThatIsTooSmallIsNamedWhenYarnEndsItsTask() throws Exception {
-        write("small", 1, rows -> rows::parquet);
-        Configuration configuration = configuration();
-        configuration.setInt(MRJobConfig.MAP_MEMORY_MB, 128);
-        configuration.setInt(MRJobConfig.MAP_MAX_ATTEMPTS, 1);
-        FaissIndexException failure =
-                assertThrows(FaissIndexException.class, () -> build("small", configuration));
-        assertEquals(failure.getMessage(), FaissIndexException.Kind.OUT_OF_MEMORY, failure.kind());
-        assertTrue(failure.getMessage(), failure.getMessage().contains("mapreduce.map.memory.mb=128; without"));
-        assertTrue(said.toString(), said.stream().anyMatch(line ->
-                line.startsWith("warning: sample partitions: mapreduce.map.memory.mb=128 is less than the ")));
-        assertNothingStaged();
-    }
-
-    @Test
     public void otherFormatsNeedNothingOnTheNodes() throws Exception {
         write("avro", 2, rows -> rows::avro);
         assertEquals(ReferenceBuild.CRC32C, build("avro", configuration()).crc32c());
