@@ -3,7 +3,6 @@ package io.faissindexer.mapreduce;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStreamReader;
-import java.io.OutputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -105,7 +104,8 @@ public final class MemoryBenchmark {
         ProcessBuilder builder = new ProcessBuilder(launcher, "--input", "/rows", "--output", "/index",
                 "--factory-string", FAMILY, "--dimension", Integer.toString(DIMENSION));
         builder.environment().remove("HADOOP_HOME");
-        builder.environment().put("HADOOP_CONF_DIR", writeConfiguration().toString());
+        SmallCluster.write(cluster.configuration(), directory.toFile());
+        builder.environment().put("HADOOP_CONF_DIR", directory.toString());
         builder.environment().put("HADOOP_CLIENT_OPTS", "-Xmx" + MOST_HEAP_MIB + "m -Xlog:gc:file=" + collections);
         builder.redirectErrorStream(true);
         Process process = builder.start();
@@ -122,26 +122,9 @@ public final class MemoryBenchmark {
         long heap = Files.readAllLines(collections).stream().map(COLLECTION::matcher).filter(Matcher::matches)
                 .mapToLong(line -> Long.parseLong(line.group(1))).max().orElse(0);
         System.out.printf(Locale.ROOT,
-                "%s of %,d rows x %d: the heap of the submitter had %d MiB at most (bound %d MiB)%n", FAMILY, rows, DIMENSION, heap, MOST_HEAP_MIB);
+                "%s of %,d rows x %d: the heap of the submitter had %d MiB at most (bound %d MiB)%n",
+                FAMILY, rows, DIMENSION, heap, MOST_HEAP_MIB);
         return isWithin && heap < MOST_HEAP_MIB;
-    }
-
-    /** What a client of the cluster is given, each file with everything: Hadoop looks for a setting in one of them. */
-    private Path writeConfiguration() throws IOException {
-        Configuration configuration = cluster.configuration();
-        Configuration own = new Configuration(false);
-        for (Map.Entry<String, String> entry : configuration) {
-            String[] sources = configuration.getPropertySources(entry.getKey());
-            if (sources == null || sources.length == 0 || !sources[sources.length - 1].endsWith("-default.xml")) {
-                own.set(entry.getKey(), configuration.get(entry.getKey()));
-            }
-        }
-        for (String name : new String[] {"core-site.xml", "hdfs-site.xml", "mapred-site.xml", "yarn-site.xml"}) {
-            try (OutputStream stream = Files.newOutputStream(directory.resolve(name))) {
-                own.writeXml(stream);
-            }
-        }
-        return directory;
     }
 
     private boolean reportTasks() throws Exception {

@@ -179,7 +179,7 @@ public class YarnTest {
 
     private LauncherProcess launch(String name) throws IOException {
         File directory = Files.createTempDirectory("launcher").toFile();
-        cluster.writeConfiguration(directory);
+        SmallCluster.write(cluster.configuration(), directory);
         return new LauncherProcess(directory, Collections.singletonMap("HADOOP_CONF_DIR", directory.getPath()),
                 "--input", "/" + name + "/in", "--output", "/" + name + "/out", "--factory-string", "IVF16,SQ8",
                 "--report=false");
