@@ -14,6 +14,7 @@ import io.faissindexer.ReferenceBuild;
 import io.faissindexer.StockFaiss;
 import java.io.File;
 import java.io.IOException;
+import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.util.ArrayList;
@@ -22,6 +23,7 @@ import java.util.Collections;
 import java.util.List;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import org.apache.commons.io.IOUtils;
 import org.apache.hadoop.conf.Configuration;
 import org.apache.hadoop.fs.FileStatus;
 import org.apache.hadoop.fs.FileSystem;
@@ -153,7 +155,8 @@ public class YarnTest {
     private long container(String stage) {
         Pattern pattern = Pattern.compile(stage + ": containers of (\\d+) MiB \\(mapreduce.map.memory.mb\\): .*");
         return said.stream().map(pattern::matcher).filter(Matcher::matches)
-                .mapToLong(line -> Long.parseLong(line.group(1))).findFirst().orElseThrow(() -> new AssertionError(stage + " in " + said));
+                .mapToLong(line -> Long.parseLong(line.group(1))).findFirst()
+                .orElseThrow(() -> new AssertionError(stage + " in " + said));
     }
 
     @Test
@@ -181,8 +184,22 @@ public class YarnTest {
         File directory = Files.createTempDirectory("launcher").toFile();
         SmallCluster.write(cluster.configuration(), directory);
         return new LauncherProcess(directory, Collections.singletonMap("HADOOP_CONF_DIR", directory.getPath()),
-                "--input", "/" + name + "/in", "--output", "/" + name + "/out", "--factory-string", "IVF16,SQ8",
+                "--input", "/" + name + "/in", "--output", "/" + name + "/out", "--factory-string", ReferenceBuild.FACTORY_STRING,
                 "--report=false");
+    }
+
+    @Test
+    public void theLauncherBuildsOnTheClusterOfItsConfigurationDirectory() throws Exception {
+        write("avro", 2, rows -> rows::avro);
+        LauncherProcess launcher = launch("avro");
+        int exitCode = launcher.exitCode();
+        assertEquals(launcher.stderr(), 0, exitCode);
+        assertTrue(launcher.stdout(), launcher.stdout().contains("\"rows\":" + ROWS.rows()));
+        assertFinished("avro");
+        try (InputStream manifest = cluster.hdfs().open(new Path("/avro/out/faiss.manifest.json"))) {
+            String text = IOUtils.toString(manifest, StandardCharsets.UTF_8);
+            assertTrue(text, text.contains("\"" + expected + "\""));
+        }
     }
 
     @Test
