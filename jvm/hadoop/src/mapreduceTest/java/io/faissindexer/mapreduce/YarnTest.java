@@ -173,19 +173,12 @@ public class YarnTest {
                 line.matches("encode: a task takes up to \\d+ MiB outside the heap of its JVM")));
     }
 
-    @Test
-    public void otherFormatsNeedNothingOnTheNodes() throws Exception {
-        write("avro", 2, rows -> rows::avro);
-        assertEquals(ReferenceBuild.CRC32C, build("avro", configuration()).crc32c());
-        assertFinished("avro");
-    }
-
     private LauncherProcess launch(String name) throws IOException {
         File directory = Files.createTempDirectory("launcher").toFile();
         SmallCluster.write(cluster.configuration(), directory);
         return new LauncherProcess(directory, Collections.singletonMap("HADOOP_CONF_DIR", directory.getPath()),
-                "--input", "/" + name + "/in", "--output", "/" + name + "/out", "--factory-string", ReferenceBuild.FACTORY_STRING,
-                "--report=false");
+                "--input", "/" + name + "/in", "--output", "/" + name + "/out",
+                "--factory-string", ReferenceBuild.FACTORY_STRING, "--report=false");
     }
 
     @Test
@@ -198,7 +191,7 @@ public class YarnTest {
         assertFinished("avro");
         try (InputStream manifest = cluster.hdfs().open(new Path("/avro/out/faiss.manifest.json"))) {
             String text = IOUtils.toString(manifest, StandardCharsets.UTF_8);
-            assertTrue(text, text.contains("\"" + expected + "\""));
+            assertTrue(text, text.contains("\"" + ReferenceBuild.CRC32C + "\""));
         }
     }
 
