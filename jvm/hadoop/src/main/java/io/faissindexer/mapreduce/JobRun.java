@@ -21,6 +21,9 @@ import org.apache.hadoop.mapreduce.TaskCompletionEvent;
 /** One job from its submission to the outcomes of its tasks. */
 final class JobRun {
     private static final long POLL_MILLIS = 500;
+    /** Of a job inside the process. */
+    private static final String NOTHING_SAID = "NA";
+    private static final String SEE_LOG = "see its log";
     private static final long PATIENCE_NANOS = TimeUnit.SECONDS.toNanos(30);
 
     private final Job job;
@@ -88,13 +91,10 @@ final class JobRun {
         }
     }
 
-    /** What the last attempt that failed said, else what the job says, such as that no container is large enough. */
+    /** What the last attempt that failed said; without one, what Hadoop says of the job. */
     private String reason() throws IOException {
-        // Jobs inside the process tell no more.
-        String reason = "see its log";
         try {
-            String ofJob = job.getStatus().getFailureInfo();
-            reason = ofJob == null || ofJob.trim().isEmpty() ? reason : ofJob.trim();
+            String reason = "";
             int from = 0;
             while (true) {
                 TaskCompletionEvent[] events = job.getTaskCompletionEvents(from, 100);
@@ -105,14 +105,20 @@ final class JobRun {
                     }
                 }
                 if (events.length == 0) {
-                    return reason;
+                    return reason.isEmpty() ? saidOfJob() : reason;
                 }
                 from += events.length;
             }
         } catch (InterruptedException interrupted) {
             Thread.currentThread().interrupt();
-            return reason;
+            return SEE_LOG;
         }
+    }
+
+    /** Such as why its master did not start, or that no container is large enough. */
+    private String saidOfJob() throws IOException, InterruptedException {
+        String said = job.getStatus().getFailureInfo();
+        return said == null || said.trim().isEmpty() || said.equals(NOTHING_SAID) ? SEE_LOG : said.trim();
     }
 
     private void kill(boolean isSubmitted) throws IOException {

@@ -234,6 +234,17 @@ public class YarnTest {
         assertNothingStaged();
     }
 
+    @Test
+    public void whyAMasterDoesNotStartIsSaid() throws Exception {
+        write("master", 1, rows -> rows::text);
+        Configuration configuration = configuration();
+        configuration.set(MRJobConfig.MR_AM_COMMAND_OPTS, "-XX:NoSuchOption");
+        configuration.setInt(MRJobConfig.MR_AM_MAX_ATTEMPTS, 1);
+        FaissIndexException failure = assertThrows(FaissIndexException.class, () -> build("master", configuration));
+        assertTrue(failure.getMessage(), failure.getMessage().contains("NoSuchOption"));
+        assertNothingStaged();
+    }
+
     /** A configuration for rows that may do harm to the tasks that encode them. */
     private static Configuration harm(java.nio.file.Path marks) {
         Configuration configuration = configuration();
