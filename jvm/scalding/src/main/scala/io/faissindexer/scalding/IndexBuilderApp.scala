@@ -23,7 +23,7 @@ object IndexBuilderApp extends ExecutionApp {
   private val OnThisMachine = Array(
     s"-D${MRConfig.FRAMEWORK_NAME}=${MRConfig.LOCAL_FRAMEWORK_NAME}", s"-D${FileSystem.FS_DEFAULT_NAME_KEY}=file:///")
   private val TaskThreads = Seq(MRJobConfig.MAP_CPU_VCORES, MRJobConfig.REDUCE_CPU_VCORES)
-  /** Temporary files go when the build ends: at the end of the process, Hadoop may have closed its file systems. */
+  /** Scalding begins to delete its temporary files when the build ends, not when the process does. */
   private val CleansUp = "scalding.execution.cleanup.onfinish"
   private val PollInterval = "cascading.flow.job.pollinginterval"
   private val MillisBetweenPolls = 200
