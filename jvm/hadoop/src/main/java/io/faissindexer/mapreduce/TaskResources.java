@@ -11,6 +11,10 @@ import org.apache.hadoop.mapreduce.MRJobConfig;
 
 /** What a task gets of its machine. */
 final class TaskResources {
+    /** What clients of Hadoop before 3.4 do not open to a master on a Java of 9 or later. An earlier Java skips it. */
+    private static final String MODULE_OF_MASTER = "--add-opens=java.base/java.lang=ALL-UNNAMED";
+    private static final String OPTIONS_OF_MASTER = " -XX:+IgnoreUnrecognizedVMOptions " + MODULE_OF_MASTER;
+
     private final String threads;
     private final Consumer<String> announcements;
 
@@ -26,6 +30,10 @@ final class TaskResources {
         configuration.setBoolean(MRJobConfig.JOB_UBERTASK_ENABLE, false);
         if (MapReduceEngine.runsLocally(configuration)) {
             return;
+        }
+        String master = configuration.get(MRJobConfig.MR_AM_COMMAND_OPTS, MRJobConfig.DEFAULT_MR_AM_COMMAND_OPTS);
+        if (!master.contains(MODULE_OF_MASTER)) {
+            configuration.set(MRJobConfig.MR_AM_COMMAND_OPTS, master + OPTIONS_OF_MASTER);
         }
         int stated = threads == null ? 0 : Integer.parseInt(threads.trim());
         TaskContainer container = new TaskContainer(TaskKind.MAP, configuration, stage, nativeBytes, stated);

@@ -2,6 +2,7 @@ package io.faissindexer.mapreduce;
 
 import static org.junit.Assert.assertArrayEquals;
 import static org.junit.Assert.assertEquals;
+import static org.junit.Assert.assertFalse;
 import static org.junit.Assert.assertNotEquals;
 import static org.junit.Assert.assertTrue;
 
@@ -74,7 +75,7 @@ public class KerberosTest {
         Configuration configuration = cluster.configuration();
         configuration.set(MRJobConfig.JAR, System.getProperty("faissindexer.test.jar"));
         for (String options : new String[] {MRJobConfig.MR_AM_COMMAND_OPTS, MRJobConfig.MAP_JAVA_OPTS}) {
-            configuration.set(options, configuration.get(options) + " " + realm.optionsOfMachineWithoutTickets());
+            configuration.set(options, configuration.get(options, "") + " " + realm.optionsOfMachineWithoutTickets());
         }
         return configuration;
     }
@@ -175,6 +176,16 @@ public class KerberosTest {
 
     private String said() throws IOException {
         return new String(Files.readAllBytes(file("said").toPath()), StandardCharsets.UTF_8);
+    }
+
+    @Test
+    public void theLauncherSubmitsWithTheTicketOfTheUser() throws Exception {
+        realm.writeTicketCache(file("tickets"));
+        writeRows(configuration(), "/rows");
+        int exitCode = launch();
+        assertEquals(said(), 0, exitCode);
+        assertFalse(said(), said().contains("jobs run in this process"));
+        assertPublished(cluster.hdfs(), new Path("/index/faiss.index"));
     }
 
     @Test

@@ -22,8 +22,10 @@ final class LauncherProcess {
      */
     LauncherProcess(File directory, Map<String, String> variables, String... arguments) throws IOException {
         this.directory = directory;
-        // The launcher, and then Java, take the shell's place, so that the number is theirs.
-        List<String> command = new ArrayList<>(Arrays.asList("/bin/sh", "-c", "echo $$ > \"$0\"; exec \"$@\"",
+        // The launcher, and then Java, take the shell's place, so that the number is theirs. What shells start in the
+        // background passes over interrupts, and so would they.
+        List<String> command = new ArrayList<>(Arrays.asList(
+                "/bin/sh", "-c", "echo $$ > \"$0\"; exec env --default-signal=INT \"$@\"",
                 new File(directory, "process").getPath(), System.getProperty("faissindexer.test.launcher")));
         command.addAll(Arrays.asList(arguments));
         ProcessBuilder builder = new ProcessBuilder(command)

@@ -58,8 +58,7 @@ final class SmallCluster implements AutoCloseable {
         configuration.set(YarnConfiguration.IS_MINI_YARN_CLUSTER, "false");
         configuration.set(MRConfig.FRAMEWORK_NAME, MRConfig.YARN_FRAMEWORK_NAME);
         configuration.set(MRJobConfig.MR_AM_VMEM_MB, "1024");
-        // The client that the launcher brings, older than the cluster, does not open this to a JDK of 17 by itself.
-        configuration.set(MRJobConfig.MR_AM_COMMAND_OPTS, "-Xmx400m --add-opens=java.base/java.lang=ALL-UNNAMED");
+        configuration.set(MRJobConfig.MR_AM_COMMAND_OPTS, "-Xmx400m");
     }
 
     /** Nothing of ours and nothing that only we need: that has to come with the job. */
