@@ -238,10 +238,10 @@ public class YarnTest {
     public void whyAMasterDoesNotStartIsSaid() throws Exception {
         write("master", 1, rows -> rows::text);
         Configuration configuration = configuration();
-        configuration.set(MRJobConfig.MR_AM_COMMAND_OPTS, "-Xms64m -Xmx32m");
+        configuration.set(MRJobConfig.MR_AM_COMMAND_OPTS, "-Xmx1nonsense");
         configuration.setInt(MRJobConfig.MR_AM_MAX_ATTEMPTS, 1);
         FaissIndexException failure = assertThrows(FaissIndexException.class, () -> build("master", configuration));
-        assertTrue(failure.getMessage(), failure.getMessage().contains("heap size"));
+        assertTrue(failure.getMessage(), failure.getMessage().contains("Invalid maximum heap size"));
         assertNothingStaged();
     }
 
