@@ -12,7 +12,7 @@ import io.faissindexer.{CommandLine, FaissIndexException, IndexReceipt}
 import io.faissindexer.FaissIndexException.Kind
 import io.faissindexer.mapreduce.input.{EmbeddingInput, EmbeddingRow}
 import org.apache.hadoop.conf.Configuration
-import org.apache.hadoop.fs.FileSystem
+import org.apache.hadoop.fs.{CommonConfigurationKeysPublic, FileSystem}
 import org.apache.hadoop.mapreduce.{MRConfig, MRJobConfig}
 import org.apache.hadoop.mapreduce.util.ConfigUtil
 import org.apache.hadoop.util.ShutdownHookManager
@@ -23,8 +23,8 @@ object IndexBuilderApp extends ExecutionApp {
   private val OnThisMachine = Array(
     s"-D${MRConfig.FRAMEWORK_NAME}=${MRConfig.LOCAL_FRAMEWORK_NAME}", s"-D${FileSystem.FS_DEFAULT_NAME_KEY}=file:///")
   private val TaskThreads = Seq(MRJobConfig.MAP_CPU_VCORES, MRJobConfig.REDUCE_CPU_VCORES)
-  /** Scalding begins to delete its temporary files when the build ends, not when the process does. */
-  private val CleansUp = "scalding.execution.cleanup.onfinish"
+  /** Scalding deletes its temporary files when the process ends, and Hadoop must not close file systems before. */
+  private val OpenToTheEnd = Array(s"-D${CommonConfigurationKeysPublic.FS_AUTOMATIC_CLOSE_KEY}=false")
   private val PollInterval = "cascading.flow.job.pollinginterval"
   private val MillisBetweenPolls = 200
   private val TaskOptions =
@@ -99,9 +99,10 @@ object IndexBuilderApp extends ExecutionApp {
     // Before anything is read that Hadoop has defaults for.
     ConfigUtil.loadResources()
     val here = if (arguments.contains(Local)) OnThisMachine else Array.empty[String]
-    val (hadoop, mode) = super.config(here ++ hadoops(arguments) ++ Array(Cluster) ++ regrouped(arguments))
+    val (hadoop, mode) =
+      super.config(OpenToTheEnd ++ here ++ hadoops(arguments) ++ Array(Cluster) ++ regrouped(arguments))
     val tasks = if (runsHere(hadoop)) withThisMachine(hadoop, arguments) else withOpenModules(hadoop)
-    (RunningFlows.noticed(tasks).setCascadingAppJar(getClass) + (CleansUp -> "true"), mode)
+    (RunningFlows.noticed(tasks).setCascadingAppJar(getClass), mode)
   }
 
   private def runsHere(config: Config): Boolean =

@@ -6,7 +6,7 @@ import java.nio.file.{Files, Path}
 import scala.collection.JavaConverters._
 
 import org.apache.hadoop.conf.Configuration
-import org.apache.hadoop.fs.FileSystem
+import org.apache.hadoop.fs.{FileSystem, Path => HadoopPath}
 import org.apache.hadoop.hdfs.MiniDFSCluster
 import org.apache.hadoop.mapreduce.v2.MiniMRYarnCluster
 
@@ -37,6 +37,15 @@ final class SmallCluster private {
   yarn.start()
 
   def files: FileSystem = storage.getFileSystem
+
+  /** What jobs have left where they keep what is temporary. */
+  def filesOfJobs: Set[String] = {
+    val directory = new HadoopPath(configuration.get("hadoop.tmp.dir"))
+    if (files.exists(directory)) {
+      val listed = files.listFiles(directory, true)
+      Iterator.continually(listed).takeWhile(_.hasNext).map(_.next().getPath.toString).toSet
+    } else Set.empty
+  }
 
   /** How many there have been. */
   def applications: Int = yarn.getResourceManager.getRMContext.getRMApps.size
