@@ -10,9 +10,9 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
-use faiss_indexer_storage::{CreateMode, Storage, Storages, join};
+use faiss_indexer_storage::{CreateMode, HdfsStorage, Storage, Storages, join};
 use mini_hdfs::MiniHdfs;
-use scenario::{Scenario, answer, run, succeed};
+use scenario::{Scenario, answer, run, succeed, texts};
 
 const PUBLISHED: [&str; 4] = ["_SUCCESS", "faiss.index", "faiss.manifest.json", "report.html"];
 const FLAGS: [&str; 4] = ["--factory-string", "IVF64,PQ8np", "--partition-rows", "20000"];
@@ -27,6 +27,35 @@ fn the_program_on_a_real_hdfs() {
     an_addition_in_place_that_is_killed_while_it_publishes_is_finished_by_the_same_command(&hdfs.uri);
     a_directory_of_another_user_is_refused(&hdfs.uri);
     what_is_missing_is_named(&hdfs.uri);
+}
+
+#[test]
+fn the_program_goes_on_when_a_name_node_is_lost() {
+    let mut hdfs = MiniHdfs::start_pair();
+    let scenario = Scenario::new(100_000, 32);
+    hdfs.configure(scenario.directory.path());
+    let storage = HdfsStorage::with_settings(hdfs.settings.clone());
+    let flags = ["--factory-string", "IVF64,Flat", "--partition-rows", "10000", "--merge-parts", "4"];
+    let local = scenario.built("local", &flags);
+    let output = "hdfs://pair/index";
+    let mut build = scenario.build(output, &flags);
+    let mut build = build.env("HADOOP_CONF_DIR", scenario.directory.path()).spawn().unwrap();
+    while !journal_in(&storage, output).contains(&"encode-00002.json".to_owned()) {
+        assert!(build.try_wait().unwrap().is_none(), "the build ended before the third partition");
+        sleep(Duration::from_millis(5));
+    }
+    hdfs.fail_over();
+    let (code, _, stderr) = texts(&build.wait_with_output().unwrap());
+    // A name node that stops may take an answer with it, and nobody knows then what it has done.
+    if code != Some(0) && stderr.contains("the same command with --resume") {
+        assert_eq!(code, Some(1), "{stderr}");
+        let mut resumed = scenario.build(output, &[&flags[..], &["--resume"]].concat());
+        succeed(resumed.env("HADOOP_CONF_DIR", scenario.directory.path()));
+    } else {
+        assert_eq!(code, Some(0), "{stderr}");
+    }
+    assert!(read_from(&storage, &join(output, "faiss.index")) == local);
+    assert_eq!(names_in(&storage, output), PUBLISHED);
 }
 
 fn parquet_on_hdfs_gives_the_index_that_local_files_give(hdfs: &str) {

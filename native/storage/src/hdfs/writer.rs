@@ -1,6 +1,9 @@
+use std::thread::sleep;
+use std::time::Duration;
+
 use bytes::Bytes;
-use hdfs_native::Client;
 use hdfs_native::file::FileWriter;
+use hdfs_native::{Client, HdfsError};
 
 use super::client::call;
 use super::failure::storage_error;
@@ -8,6 +11,9 @@ use super::{length, look_up};
 use crate::{CreateMode, Result, SequentialWrite, StorageError};
 
 const WRITE_BUFFER_BYTES: usize = 1 << 20;
+/// How often a name node is asked to close a file that may be open, and the pause between.
+const RECOVERY_ATTEMPTS: u32 = 10;
+const RECOVERY_PAUSE: Duration = Duration::from_secs(1);
 
 /// A file under a hidden name beside its own.
 pub(super) struct HdfsWriter {
@@ -53,12 +59,28 @@ impl HdfsWriter {
 
     fn close(&mut self) -> Result<()> {
         let Some(mut file) = self.file.take() else { return Err(self.io("the file is closed")) };
-        call(file.close()).map_err(|error| storage_error("finish", &self.uri, error))?;
+        match call(file.close()) {
+            // Only the answer of the name node may have been lost. The length tells whether all has arrived.
+            Err(HdfsError::IOError(error)) if !self.is_closed_by_the_name_node() => {
+                return Err(storage_error("finish", &self.uri, error.into()));
+            }
+            Ok(()) | Err(HdfsError::IOError(_)) => {}
+            Err(error) => return Err(storage_error("finish", &self.uri, error)),
+        }
         let found = look_up(&self.client, &self.partial, "finish", &self.uri)?.length;
         if length(found) != self.written {
             return Err(self.io(&format!("{found} bytes have arrived of {} that were written", self.written)));
         }
         Ok(())
+    }
+
+    fn is_closed_by_the_name_node(&self) -> bool {
+        (0..RECOVERY_ATTEMPTS).any(|attempt| {
+            if attempt > 0 {
+                sleep(RECOVERY_PAUSE);
+            }
+            call(self.client.recover_lease(&self.partial)).unwrap_or(false)
+        })
     }
 
     fn rename(&mut self) -> Result<()> {

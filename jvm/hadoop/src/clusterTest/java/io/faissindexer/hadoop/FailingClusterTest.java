@@ -60,6 +60,33 @@ public class FailingClusterTest {
         return SmallHdfs.read(files, new Path(receipt.index()));
     }
 
+    /** A build by the library's own client, which a cluster is harmed before the merge of. */
+    private static byte[] buildNatively(Path output, Configuration configuration, Sabotage.Deed deed)
+            throws IOException {
+        RecordedCalls calls = new RecordedCalls();
+        OnHadoop engine = new OnHadoop(SmallHdfs.EMBEDDINGS, configuration) {
+            @Override
+            void before(String name) {
+                if (name.equals("merge")) {
+                    try {
+                        deed.commit();
+                    } catch (Exception failure) {
+                        throw new IllegalStateException("the cluster could not be harmed: " + failure, failure);
+                    }
+                }
+            }
+
+            @Override
+            public FileSystemHook.Factory files() {
+                return calls.files(configuration);
+            }
+        };
+        IndexSpec spec = SmallHdfs.inParts(4).ioHdfs("native").build();
+        IndexReceipt receipt = new IndexBuild(engine).run(spec, output.toString());
+        assertTrue(calls.toString(), calls.areOfNoFile());
+        return SmallHdfs.read(output.getFileSystem(configuration), new Path(receipt.index()));
+    }
+
     @Test
     public void aBuildGoesOnWithTheStandbyWhenTheActiveNameNodeIsLost() throws Exception {
         byte[] expected = SmallHdfs.expected(folder.getRoot());
@@ -85,6 +112,13 @@ public class FailingClusterTest {
                 cluster.transitionToActive(0);
             });
             assertArrayEquals(expected, build(new Path("hdfs://pair/merging"), client, "merge", 3, whileMerging));
+            Path natively = new Path("hdfs://pair/natively");
+            assertArrayEquals(expected, buildNatively(natively, client, () -> {
+                cluster.transitionToStandby(0);
+                cluster.transitionToActive(1);
+            }));
+            cluster.transitionToStandby(1);
+            cluster.transitionToActive(0);
             Sabotage whileJoining = new Sabotage("concatenate", () -> {
                 cluster.shutdownNameNode(0);
                 cluster.transitionToActive(1);
