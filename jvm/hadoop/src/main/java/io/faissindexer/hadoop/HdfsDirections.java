@@ -41,7 +41,7 @@ final class HdfsDirections {
         List<String> settings = new ArrayList<>();
         for (Map.Entry<String, String> entry : configuration) {
             String key = entry.getKey();
-            if (isOfUse(key)) {
+            if (isOfUse(key) && isGiven(key, configuration)) {
                 settings.add(key);
                 settings.add(value(key, configuration));
             }
@@ -56,6 +56,13 @@ final class HdfsDirections {
             }
         }
         return false;
+    }
+
+    /** What is only Hadoop's default is for its own client: another has defaults of its own. */
+    private static boolean isGiven(String key, Configuration configuration) {
+        String[] sources = configuration.getPropertySources(key);
+        boolean isDefault = sources != null && sources.length > 0 && sources[sources.length - 1].endsWith("-default.xml");
+        return !isDefault && !configuration.getTrimmed(key, "").isEmpty();
     }
 
     private static String value(String key, Configuration configuration) {

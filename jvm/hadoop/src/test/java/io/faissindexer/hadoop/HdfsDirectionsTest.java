@@ -1,11 +1,13 @@
 package io.faissindexer.hadoop;
 
 import static org.junit.Assert.assertEquals;
-import static org.junit.Assert.assertFalse;
 import static org.junit.Assert.assertNull;
 
+import java.io.ByteArrayInputStream;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.security.PrivilegedExceptionAction;
+import java.util.Collections;
 import java.util.Map;
 import java.util.TreeMap;
 import org.apache.hadoop.conf.Configuration;
@@ -50,8 +52,14 @@ public class HdfsDirectionsTest {
     }
 
     @Test
-    public void whatIsNotConfiguredIsLeftOut() {
-        assertFalse(settings(new Configuration()).containsKey("dfs.data.transfer.protection"));
+    public void whatIsOnlyHadoopsDefaultIsLeftOut() {
+        Configuration configuration = new Configuration(false);
+        String defaults = "<configuration><property><name>dfs.client.failover.max.attempts</name><value>15</value>"
+                + "</property></configuration>";
+        configuration.addResource(
+                new ByteArrayInputStream(defaults.getBytes(StandardCharsets.UTF_8)), "hdfs-default.xml");
+        assertEquals(15, configuration.getInt("dfs.client.failover.max.attempts", 0));
+        assertEquals(Collections.emptyMap(), settings(configuration));
     }
 
     @Test
