@@ -48,8 +48,8 @@ impl HdfsStorage {
         Self { settings: settings.into_iter().collect(), user: None }
     }
 
-    /// Names the user for a cluster that takes the client's word for it; none is as by default. Where a cluster asks for
-    /// a proof, the proof tells the user.
+    /// Names the user for a cluster that takes the client's word for it; none is as by default. Where a cluster asks
+    /// for a proof, the proof tells the user.
     #[must_use]
     pub fn of_user(self, user: Option<String>) -> Self {
         Self { user, ..self }

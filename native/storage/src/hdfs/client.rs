@@ -49,14 +49,14 @@ pub(super) fn of(
     user: Option<&str>,
 ) -> Result<Client> {
     let key = (authority.map(str::to_owned), settings.clone(), user.map(str::to_owned));
-    let mut clients = CLIENTS.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(client) = clients.get(&key) {
+    let clients = || CLIENTS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(client) = clients().get(&key) {
         return Ok(client.clone());
     }
+    // A name may take long to resolve, for which no other call should wait.
     let built = guarded(|runtime| connect(authority, settings, user, runtime));
     let client = built.map_err(|error| storage_error(operation, uri, error))?;
-    clients.insert(key, client.clone());
-    Ok(client)
+    Ok(clients().entry(key).or_insert(client).clone())
 }
 
 /// Waits for one call, but not for ever.

@@ -1,3 +1,4 @@
+use std::io;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -5,7 +6,7 @@ use bytes::Bytes;
 use hdfs_native::file::FileWriter;
 use hdfs_native::{Client, HdfsError};
 
-use super::client::call;
+use super::client::{answered_soon, call};
 use super::failure::storage_error;
 use super::{length, look_up};
 use crate::{CreateMode, Result, SequentialWrite, StorageError};
@@ -61,7 +62,7 @@ impl HdfsWriter {
         let Some(mut file) = self.file.take() else { return Err(self.io("the file is closed")) };
         match call(file.close()) {
             // Only the answer of the name node may have been lost. The length tells whether all has arrived.
-            Err(HdfsError::IOError(error)) if !self.is_closed_by_the_name_node() => {
+            Err(HdfsError::IOError(error)) if !self.is_closed_by_the_name_node()? => {
                 return Err(storage_error("finish", &self.uri, error.into()));
             }
             Ok(()) | Err(HdfsError::IOError(_)) => {}
@@ -74,13 +75,20 @@ impl HdfsWriter {
         Ok(())
     }
 
-    fn is_closed_by_the_name_node(&self) -> bool {
-        (0..RECOVERY_ATTEMPTS).any(|attempt| {
+    fn is_closed_by_the_name_node(&self) -> Result<bool> {
+        for attempt in 0..RECOVERY_ATTEMPTS {
             if attempt > 0 {
                 sleep(RECOVERY_PAUSE);
             }
-            call(self.client.recover_lease(&self.partial)).unwrap_or(false)
-        })
+            match answered_soon(self.client.recover_lease(&self.partial)) {
+                Ok(true) => return Ok(true),
+                Ok(false) => {}
+                // The other name node may not be active yet.
+                Err(HdfsError::IOError(error)) if error.kind() != io::ErrorKind::TimedOut => {}
+                Err(error) => return Err(storage_error("finish", &self.uri, error)),
+            }
+        }
+        Ok(false)
     }
 
     fn rename(&mut self) -> Result<()> {
@@ -90,13 +98,15 @@ impl HdfsWriter {
             renamed.map_err(|error| storage_error("finish", &self.uri, error))
         };
         let renamed = rename();
-        // Only the answer may have been lost. Nobody else renames or deletes the hidden file.
-        let gone = |this: &Self| {
+        // Only the answer may have been lost. Who cleans up may delete the hidden file, and only this renames it.
+        let is_renamed = |this: &Self| {
             let partial = look_up(&this.client, &this.partial, "finish", &this.uri);
+            let target = look_up(&this.client, &this.target, "finish", &this.uri);
             matches!(partial, Err(StorageError::NotFound { .. }))
+                && target.is_ok_and(|found| length(found.length) == this.written)
         };
         match renamed {
-            Err(StorageError::Io { .. }) if gone(self) => Ok(()),
+            Err(StorageError::Io { .. }) if is_renamed(self) => Ok(()),
             Err(StorageError::Io { .. }) => rename(),
             settled => settled,
         }
