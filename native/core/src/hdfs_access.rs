@@ -69,7 +69,7 @@ fn out_of_reach<T>(work: impl FnOnce(&mut BTreeSet<String>) -> T) -> T {
 mod tests {
     use std::sync::Arc;
 
-    use faiss_indexer_storage::{MemoryStorage, Storage};
+    use faiss_indexer_storage::{CreateMode, MemoryStorage, Storage};
 
     use super::*;
     use crate::error::ErrorKind;
@@ -87,5 +87,23 @@ mod tests {
             let backends = access.backends(output, &storages).unwrap();
             assert!(Arc::ptr_eq(&backends.resolve("hdfs://cluster/index").unwrap(), &host), "{access:?}");
         }
+    }
+
+    #[test]
+    fn a_build_is_abandoned_by_the_host_although_our_client_reaches_nothing() {
+        let host: Arc<dyn Storage> = Arc::new(MemoryStorage::new());
+        let storages = Storages::new().with_hook(Arc::clone(&host));
+        let output = "viewfs://cluster/abandoned";
+        let spec =
+            [("dimension", "4"), ("factoryString", "Flat")].map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let build = crate::start_build(&spec, output, &storages).unwrap();
+        let mut native: serde_json::Value = serde_json::from_str(&build).unwrap();
+        native["spec"]["io.hdfs"] = "native".into();
+        let context = crate::build_context::BuildContext::from_json(&native.to_string()).unwrap();
+        assert_eq!(context.spec.hdfs_access, HdfsAccess::Native);
+        let left = format!("{}/left", context.temporary_directory());
+        host.create(&left, CreateMode::New).unwrap().finish().unwrap();
+        crate::abandon(&native.to_string(), &storages).unwrap();
+        assert_eq!(host.stat(&left).unwrap(), None);
     }
 }
