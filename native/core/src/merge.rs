@@ -4,7 +4,8 @@
 //! every section of every run, so a block takes one read per run and section, and its place in the file is known
 //! before. Blocks are merged by all threads of the task, and written in any order where the storage can.
 //!
-//! Several tasks may merge one file: each writes a range of its bytes as a file of its own, see [`part`] and [`joining`].
+//! Several tasks may merge one file: each writes a range of its bytes as a file of its own, see [`part`] and
+//! [`joining`].
 //!
 //! Memory depends on neither rows nor runs: up to 96 MiB of blocks being merged and a few that wait for the disk,
 //! 8 MiB of ids ahead, 24 bytes per list, and 16 KiB of list sizes per run. Positions are found before, in as much.
@@ -44,8 +45,8 @@ use crate::index_layout::{CodePart, FilePiece, Labels};
 use crate::index_template::index_pieces;
 use crate::merge::assembly::{assemble, file_bytes};
 use crate::merge::first_runs::FirstRuns;
-pub(crate) use crate::merge::output::blocks_bytes;
-use crate::merge::output::{Output, block_bytes};
+use crate::merge::output::Output;
+pub(crate) use crate::merge::output::{block_bytes, blocks_bytes};
 use crate::merge::part::{PART_BLOCK_BYTES, Part, SectionSums};
 use crate::merge::positions::{LabelSource, PlaceTable};
 use crate::merge::row_merge::{RowMerge, TieMemory};

@@ -118,8 +118,8 @@ pub(crate) struct MergeReceipt {
     pub(crate) fingerprint: String,
     /// The part of the output that this index is.
     pub(crate) shard: u32,
-    /// Which part of the file this is, of a file that several tasks make: bytes and checksum are those of the part, rows
-    /// those of the index.
+    /// Which part of the file this is, of a file that several tasks make: bytes and checksum are those of the part,
+    /// rows those of the index.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) part: Option<PartOfFile>,
     pub(crate) clock: Clock,

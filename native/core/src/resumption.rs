@@ -1,6 +1,7 @@
 //! What a host needs to go on with a build whose process ended before it was published.
 
-use std::collections::HashSet;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 
 use faiss_indexer_storage::{Storages, join};
 use serde_json::{Map, Value};
@@ -117,9 +118,14 @@ pub fn lost_receipts(build: &str, receipts: &[String], storages: &Storages) -> R
     let whole: HashSet<u32> = Receipts::parse(&sound)?.merged.iter().map(|merged| merged.shard).collect();
     let all = Receipts::parse(receipts)?;
     let mut kept = Vec::new();
+    // Of all parts of a shard, the answer is the same.
+    let mut joined: HashMap<u32, bool> = whole.into_iter().map(|shard| (shard, true)).collect();
     for (place, error) in lost {
         let is_joined = match Receipts::parse(&receipts[place..=place])?.parts.first() {
-            Some(part) => whole.contains(&part.shard) || is_joined_in_place(part, &all, storages)?,
+            Some(part) => match joined.entry(part.shard) {
+                Entry::Occupied(known) => *known.get(),
+                Entry::Vacant(unknown) => *unknown.insert(is_joined_in_place(part, &all, storages)?),
+            },
             None => false,
         };
         if !is_joined {

@@ -78,8 +78,8 @@ pub struct StageRequest {
     /// Receipts of earlier stages: all samples for `Train`, the trained state for `Encode`, the trained state and all
     /// shards for `Merge`, these and the parts for `Assemble`, and all of these and the merged file for `Evaluate`.
     pub receipts: Vec<String>,
-    /// The number of the partition, for names and messages; for `Merge`, of the task; for `Assemble`, of the shard of the
-    /// output.
+    /// The number of the partition, for names and messages; for `Merge`, of the task; for `Assemble`, of the shard of
+    /// the output.
     pub partition: u32,
     /// The task's share of CPUs; the spec's `threads` overrides it.
     pub threads: usize,

@@ -7,7 +7,8 @@ use crate::error::Result;
 use crate::faiss_index::{FaissIndex, Shape};
 use crate::family::{Family, MergePlan};
 use crate::memory_estimate::single_task_memory;
-use crate::merge::blocks_bytes;
+use crate::merge::part::PART_BLOCK_BYTES;
+use crate::merge::{block_bytes, blocks_bytes};
 use crate::numbers::{to_f64, to_u64};
 use crate::receipts::{Receipts, TrainReceipt};
 use crate::stage::StageKind;
@@ -97,7 +98,9 @@ fn merge(context: &BuildContext, receipts: &Receipts, threads: u64) -> Result<f6
     let runs = || receipts.shards.iter().flat_map(|shard| &shard.runs);
     let bytes = to_f64(runs().map(|run| run.bytes).sum::<u64>().div_ceil(context.spec.shards));
     let lists = LIST * to_f64(shape_of(context, &family)?.nlist);
-    let blocks = to_f64(to_u64(blocks_bytes(usize::try_from(threads).unwrap_or(usize::MAX)))) + MERGED_IDS;
+    let threads = usize::try_from(threads).unwrap_or(usize::MAX);
+    let block = if context.merge_parts > 1 { PART_BLOCK_BYTES } else { block_bytes(threads) };
+    let blocks = to_f64(to_u64(blocks_bytes(block, threads))) + MERGED_IDS;
     let merging = blocks.min(2.0 * bytes + 16.0 * MIB) + RUN * to_f64(to_u64(runs().count())) + lists;
     let trained = COPIES_OF_TRAINED * trained_bytes(receipts)?;
     if family.merge_plan() != MergePlan::SingleTask {

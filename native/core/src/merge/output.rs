@@ -52,7 +52,7 @@ impl<'a> Output<'a> {
             Some(file) => Sink::Positional(file),
             None => Sink::Appending(Mutex::new(Appending { file: storage.create(uri, CreateMode::New)?, position: 0 })),
         };
-        let blocks = (BLOCKS_BYTES / 3 / block_bytes.max(1)).clamp(1, concurrent_blocks(workers.count()));
+        let blocks = blocks_in_work(block_bytes, workers.count());
         Ok(Self { sink, checksum: RangesChecksum::new(length), window, blocks, workers, cancellation, progress })
     }
 
@@ -229,7 +229,11 @@ pub(crate) fn block_bytes(threads: usize) -> usize {
     (BLOCKS_BYTES / 3 / concurrent_blocks(threads)).min(8 << 20)
 }
 
+fn blocks_in_work(block_bytes: usize, threads: usize) -> usize {
+    (BLOCKS_BYTES / 3 / block_bytes.max(1)).clamp(1, concurrent_blocks(threads))
+}
+
 /// Memory of the blocks of a merge on that many threads, with those that wait for the disk.
-pub(crate) fn blocks_bytes(threads: usize) -> usize {
-    block_bytes(threads) * (3 * concurrent_blocks(threads) + WRITERS + WAITING_WRITES)
+pub(crate) fn blocks_bytes(block_bytes: usize, threads: usize) -> usize {
+    block_bytes * (3 * blocks_in_work(block_bytes, threads) + WRITERS + WAITING_WRITES)
 }
