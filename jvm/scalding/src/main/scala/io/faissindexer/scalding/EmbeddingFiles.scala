@@ -26,26 +26,6 @@ private[scalding] final case class EmbeddingFiles(inputs: Seq[String], idColumn:
 private[scalding] case object EmbeddingRows extends EmbeddingReader[EmbeddingRow] {
 
   override def give(row: EmbeddingRow, sink: RowSink): Unit = row.giveTo(sink)
-
-  override def dimension(row: EmbeddingRow): Option[Int] = {
-    val found = new FoundDimension
-    row.giveTo(found)
-    found.dimension
-  }
-
-  private final class FoundDimension extends RowSink {
-    var dimension: Option[Int] = None
-
-    override def add(id: Long, embedding: Array[Float]): Unit = dimension = Some(embedding.length)
-
-    override def add(id: Long, embedding: Array[Double]): Unit = dimension = Some(embedding.length)
-
-    override def nullId(): Unit = ()
-
-    override def nullEmbedding(id: Long): Unit = ()
-
-    override def nullComponent(id: Long): Unit = ()
-  }
 }
 
 /** Lets Cascading read what the MapReduce driver reads. */

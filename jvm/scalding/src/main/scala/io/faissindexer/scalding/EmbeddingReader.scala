@@ -1,6 +1,6 @@
 package io.faissindexer.scalding
 
-import io.faissindexer.stages.{RowSink, RowSource}
+import io.faissindexer.stages.{FirstDimension, RowSink, RowSource}
 
 /** How the rows of a pipe hold embeddings. Travels to the tasks. */
 private[scalding] trait EmbeddingReader[T] extends Serializable {
@@ -8,7 +8,10 @@ private[scalding] trait EmbeddingReader[T] extends Serializable {
   def give(row: T, sink: RowSink): Unit
 
   /** The components of the row's embedding when it has one. */
-  def dimension(row: T): Option[Int]
+  final def dimension(row: T): Option[Int] = {
+    val found = FirstDimension.of(source(Iterator.single(row)))
+    if (found.isPresent) Some(found.getAsInt) else None
+  }
 
   /** Makes rows a source for a stage. */
   final def source(rows: Iterator[T]): RowSource = new RowSource {
@@ -20,6 +23,4 @@ private[scalding] case object EntityEmbeddings extends EmbeddingReader[EntityEmb
 
   override def give(row: EntityEmbedding[Long], sink: RowSink): Unit =
     if (row.embedding == null) sink.nullEmbedding(row.id) else sink.add(row.id, row.embedding)
-
-  override def dimension(row: EntityEmbedding[Long]): Option[Int] = Option(row.embedding).map(_.length)
 }

@@ -34,6 +34,4 @@ private[scalding] case object KeptRows extends EmbeddingReader[KeptRow] {
     case Some(id) if row.embedding == null => sink.nullEmbedding(id)
     case Some(id) => sink.add(id, row.embedding)
   }
-
-  override def dimension(row: KeptRow): Option[Int] = Option(row.embedding).map(_.length)
 }
