@@ -52,6 +52,11 @@ final class JobProgress {
         return counters;
     }
 
+    void notKilled(Exception failure) {
+        announcements.accept(name + ": " + job.getJobID() + " may still run, as it cannot be killed: "
+                + failure.getMessage());
+    }
+
     void done() {
         String badRows = counters().map(JobProgress::badRows).orElse("");
         announcements.accept(name + ": done" + timeAndRows() + badRows);

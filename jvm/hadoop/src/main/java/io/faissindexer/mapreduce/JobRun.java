@@ -16,14 +16,10 @@ import org.apache.hadoop.mapreduce.Cluster;
 import org.apache.hadoop.mapreduce.Counters;
 import org.apache.hadoop.mapreduce.Job;
 import org.apache.hadoop.mapreduce.MRJobConfig;
-import org.apache.hadoop.mapreduce.TaskCompletionEvent;
 
 /** One job from its submission to the outcomes of its tasks. */
 final class JobRun {
     private static final long POLL_MILLIS = 500;
-    /** Of a job inside the process. */
-    private static final String NOTHING_SAID = "NA";
-    private static final String SEE_LOG = "see its log";
     private static final long PATIENCE_NANOS = TimeUnit.SECONDS.toNanos(30);
 
     private final Job job;
@@ -43,7 +39,6 @@ final class JobRun {
     List<StageOutcome> outcomes() throws IOException, ClassNotFoundException, InterruptedException {
         job.setNumReduceTasks(0);
         boolean isSubmitted = false;
-        boolean isComplete = false;
         try {
             job.submit();
             isSubmitted = true;
@@ -52,14 +47,17 @@ final class JobRun {
                 requireNoFailure(progress.look());
                 Thread.sleep(POLL_MILLIS);
             }
-            isComplete = true;
-        } finally {
-            if (!isComplete) {
+        } catch (Throwable failure) {
+            try {
                 kill(isSubmitted);
+            } catch (IOException | RuntimeException unreachable) {
+                progress.notKilled(unreachable);
+                failure.addSuppressed(unreachable);
             }
+            throw failure;
         }
         if (!job.isSuccessful()) {
-            String reason = reason();
+            String reason = FailureReason.of(job);
             Optional<String> shortage = TaskContainer.shortage(TaskKind.MAP, job.getConfiguration(), reason);
             throw new FaissIndexException(shortage.isPresent() ? Kind.OUT_OF_MEMORY : Kind.STORAGE,
                     job.getJobID() + " failed: " + shortage.orElse(reason));
@@ -91,47 +89,14 @@ final class JobRun {
         }
     }
 
-    /** What the last attempt that failed said; without one, what Hadoop says of the job. */
-    private String reason() throws IOException {
-        try {
-            String reason = "";
-            int from = 0;
-            while (true) {
-                TaskCompletionEvent[] events = job.getTaskCompletionEvents(from, 100);
-                for (TaskCompletionEvent event : events) {
-                    if (event.getStatus() != TaskCompletionEvent.Status.SUCCEEDED) {
-                        String[] said = job.getTaskDiagnostics(event.getTaskAttemptId());
-                        reason = said == null || said.length == 0 ? reason : String.join("\n", said);
-                    }
-                }
-                if (events.length == 0) {
-                    return reason.isEmpty() ? saidOfJob() : reason;
-                }
-                from += events.length;
-            }
-        } catch (InterruptedException interrupted) {
-            Thread.currentThread().interrupt();
-            return SEE_LOG;
-        }
-    }
-
-    /** Such as why its master did not start, or that no container is large enough. */
-    private String saidOfJob() throws IOException, InterruptedException {
-        String said = job.getStatus().getFailureInfo();
-        return said == null || said.trim().isEmpty() || said.equals(NOTHING_SAID) ? SEE_LOG : said.trim();
-    }
-
     private void kill(boolean isSubmitted) throws IOException {
         // With it, the calls that follow would end at once.
         boolean wasInterrupted = Thread.interrupted();
         try {
-            Job running = isSubmitted ? job : halfSubmitted();
-            if (running != null) {
-                running.killJob();
-                long limit = System.nanoTime() + PATIENCE_NANOS;
-                while (!running.isComplete() && System.nanoTime() < limit) {
-                    Thread.sleep(POLL_MILLIS);
-                }
+            if (isSubmitted) {
+                end(job);
+            } else if (job.getJobID() != null) {
+                endHalfSubmitted();
             }
         } catch (InterruptedException impatient) {
             wasInterrupted = true;
@@ -142,12 +107,28 @@ final class JobRun {
         }
     }
 
-    /** A job that the cluster has, although its submission has failed. */
-    private Job halfSubmitted() throws IOException, InterruptedException {
-        if (job.getJobID() == null) {
-            return null;
+    private static void end(Job running) throws IOException, InterruptedException {
+        running.killJob();
+        long limit = System.nanoTime() + PATIENCE_NANOS;
+        while (!running.isComplete() && System.nanoTime() < limit) {
+            Thread.sleep(POLL_MILLIS);
         }
+    }
+
+    /** The cluster may have the job, although its submission has failed. */
+    private void endHalfSubmitted() throws IOException, InterruptedException {
         Cluster cluster = new Cluster(job.getConfiguration());
+        try {
+            Job found = known(cluster);
+            if (found != null) {
+                end(found);
+            }
+        } finally {
+            cluster.close();
+        }
+    }
+
+    private Job known(Cluster cluster) throws InterruptedException {
         try {
             return cluster.getJob(job.getJobID());
         } catch (IOException unknown) {
