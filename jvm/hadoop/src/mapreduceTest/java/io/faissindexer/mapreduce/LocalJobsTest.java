@@ -199,6 +199,14 @@ public class LocalJobsTest {
     }
 
     @Test
+    public void aSequenceFileOfAClassThatIsNotThereSaysWhatIsMissing() throws IOException {
+        files.inDirectory(input, ROWS, 1, ".seq", files::sequenceOfUnknown);
+        String[] parts = {"part-0.seq", RowFiles.UNKNOWN_CLASS, "-libjars"};
+        assertFails(Kind.INVALID_SPEC, SPEC, parts);
+        assertFails(Kind.INVALID_SPEC, SPEC.toBuilder().dimension(16).build(), parts);
+    }
+
+    @Test
     public void aLineThatMakesNoSenseIsNamed() throws IOException {
         writeLines("1\t1,2", "2\t3,x");
         IndexSpec flat = IndexSpec.builder().factoryString("Flat").build();

@@ -4,6 +4,7 @@ import io.faissindexer.Embeddings;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
@@ -17,7 +18,9 @@ import org.apache.avro.generic.GenericData;
 import org.apache.avro.generic.GenericDatumWriter;
 import org.apache.avro.generic.GenericRecord;
 import org.apache.hadoop.conf.Configuration;
+import org.apache.hadoop.fs.FSDataInputStream;
 import org.apache.hadoop.fs.FSDataOutputStream;
+import org.apache.hadoop.fs.FileSystem;
 import org.apache.hadoop.fs.Path;
 import org.apache.hadoop.io.ArrayPrimitiveWritable;
 import org.apache.hadoop.io.ArrayWritable;
@@ -34,6 +37,9 @@ import org.apache.parquet.hadoop.util.HadoopOutputFile;
 
 /** Writes rows in the ways in which users keep them. */
 final class RowFiles {
+    /** As long as the name of the class that is there. */
+    static final String UNKNOWN_CLASS = "org.apache.hadoop.io.LostByteArray";
+
     /** The number of a row that is none of the rows. */
     private static final int NOT_FINITE = -1;
 
@@ -99,6 +105,21 @@ final class RowFiles {
             bytes.asFloatBuffer().put(vector);
             return new BytesWritable(bytes.array());
         });
+    }
+
+    /** What a user's own class looks like to those who do not have it. */
+    void sequenceOfUnknown(Path file, Embeddings rows, List<Integer> which) throws IOException {
+        sequenceOfBytes(file, rows, which);
+        FileSystem fileSystem = file.getFileSystem(configuration);
+        byte[] bytes = new byte[(int) fileSystem.getFileStatus(file).getLen()];
+        try (FSDataInputStream stream = fileSystem.open(file)) {
+            stream.readFully(bytes);
+        }
+        String content = new String(bytes, StandardCharsets.ISO_8859_1);
+        try (FSDataOutputStream stream = fileSystem.create(file)) {
+            stream.write(content.replace(BytesWritable.class.getName(), UNKNOWN_CLASS)
+                    .getBytes(StandardCharsets.ISO_8859_1));
+        }
     }
 
     void sequenceOfText(Path file, Embeddings rows, List<Integer> which) throws IOException {

@@ -26,12 +26,29 @@ final class SequenceFileRows extends RowFileReader {
     private final SequenceFileRecordReader<Object, Object> pairs = new SequenceFileRecordReader<>();
     private final DelimitedText components = new DelimitedText();
     private FileSplit split;
+    /** Hadoop's reader cannot be asked or closed before. */
+    private boolean isOpen;
     private long pair;
 
     @Override
     void open(FileSplit part, TaskAttemptContext context) throws IOException, InterruptedException {
         split = part;
-        pairs.initialize(part, context);
+        try {
+            pairs.initialize(part, context);
+        } catch (RuntimeException failure) {
+            throw withoutClass(failure);
+        }
+        isOpen = true;
+    }
+
+    private RuntimeException withoutClass(RuntimeException failure) {
+        for (Throwable cause = failure; cause != null; cause = cause.getCause()) {
+            if (cause instanceof ClassNotFoundException) {
+                return unusable(split, "keys or values are of a type that is not there (" + cause.getMessage()
+                        + "); its jar is given with -libjars");
+            }
+        }
+        return failure;
     }
 
     @Override
@@ -143,11 +160,13 @@ final class SequenceFileRows extends RowFileReader {
 
     @Override
     float progress() throws IOException {
-        return pairs.getProgress();
+        return isOpen ? pairs.getProgress() : 0;
     }
 
     @Override
     public void close() throws IOException {
-        pairs.close();
+        if (isOpen) {
+            pairs.close();
+        }
     }
 }
