@@ -38,11 +38,17 @@ public final class FaissIndexer {
         String output = qualified(outputDirectory, configuration);
         EmbeddingInput input = new EmbeddingInput(inputs, configuration);
         input.requireReadable();
+        IndexReceipt receipt = null;
         try (MapReduceEngine engine = new MapReduceEngine(configuration, input, spec, output, announcements)) {
-            return new IndexBuild(engine, announcements).run(spec, output);
+            receipt = new IndexBuild(engine, announcements).run(spec, output);
         } catch (IOException failure) {
-            throw new FaissIndexException(Kind.STORAGE, "MapReduce cannot be used: " + failure.getMessage(), failure);
+            if (receipt == null) {
+                throw new FaissIndexException(
+                        Kind.STORAGE, "MapReduce cannot be used: " + failure.getMessage(), failure);
+            }
+            announcements.accept("warning: what the jobs wrote cannot be deleted: " + failure.getMessage());
         }
+        return receipt;
     }
 
     private static String qualified(String outputDirectory, Configuration configuration) {

@@ -21,6 +21,8 @@ import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
 import org.apache.hadoop.conf.Configuration;
+import org.apache.hadoop.fs.FileSystem;
+import org.apache.hadoop.fs.LocalFileSystem;
 import org.apache.hadoop.fs.Path;
 import org.apache.hadoop.mapreduce.lib.input.FileInputFormat;
 import org.junit.Before;
@@ -53,6 +55,7 @@ public class LocalJobsTest {
     @Before
     public void nameDirectories() {
         configuration.set("hadoop.tmp.dir", folder.getRoot() + "/hadoop");
+        configuration.set("mapreduce.jobtracker.staging.root.dir", staging().getPath());
         configuration.setLong(FileInputFormat.SPLIT_MAXSIZE, 40_000);
         input = new Path(folder.getRoot() + "/in");
         output = new File(folder.getRoot(), "out");
@@ -79,9 +82,13 @@ public class LocalJobsTest {
         return left;
     }
 
+    private File staging() {
+        return new File(folder.getRoot(), "staging");
+    }
+
     private List<String> leftByJobs() throws IOException {
         List<String> left = new ArrayList<>();
-        File staging = new File(folder.getRoot(), "hadoop/mapred/staging");
+        File staging = staging();
         if (staging.exists()) {
             Files.walk(staging.toPath()).map(Object::toString).filter(path -> path.contains("faiss"))
                     .forEach(left::add);
@@ -250,6 +257,42 @@ public class LocalJobsTest {
         writeLines();
         assertFails(Kind.TOO_FEW_ROWS, SPEC, input.toString());
         assertFails(Kind.TOO_FEW_ROWS, SPEC.toBuilder().dimension(2).build(), "no rows");
+    }
+
+    /** Keeps what the jobs of a build wrote when it is to be deleted at the end. */
+    public static final class KeepingFileSystem extends LocalFileSystem {
+        @Override
+        public boolean delete(Path path, boolean isRecursive) throws IOException {
+            if (path.getName().startsWith("faiss-indexer-")) {
+                throw new IOException("name node in safe mode");
+            }
+            return super.delete(path, isRecursive);
+        }
+    }
+
+    private void keepWhatJobsWrote() {
+        configuration.setClass("fs.file.impl", KeepingFileSystem.class, FileSystem.class);
+        configuration.setBoolean("fs.file.impl.disable.cache", true);
+    }
+
+    @Test
+    public void aPublishedIndexIsAResultAlsoWhenWhatJobsWroteStays() throws IOException {
+        files.inDirectory(input, ROWS, 1, ".tsv", files::text);
+        keepWhatJobsWrote();
+        assertEquals(expected, build(SPEC).crc32c());
+        assertEquals("warning: what the jobs wrote cannot be deleted: name node in safe mode",
+                said.get(said.size() - 1));
+        assertFalse("the test has kept it", leftByJobs().isEmpty());
+    }
+
+    @Test
+    public void aFailureIsNotHiddenByWhatJobsWroteThatStays() throws IOException {
+        writeLines("1\t1,2", "2\t3,x");
+        keepWhatJobsWrote();
+        IndexSpec flat = IndexSpec.builder().factoryString("Flat").dimension(2).build();
+        FaissIndexException failure = assertThrows(FaissIndexException.class, () -> build(flat));
+        assertEquals(failure.getMessage(), Kind.CORRUPT_FILE, failure.kind());
+        assertEquals("name node in safe mode", failure.getSuppressed()[0].getMessage());
     }
 
     @Test
