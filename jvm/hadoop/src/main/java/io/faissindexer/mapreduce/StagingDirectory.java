@@ -48,8 +48,8 @@ final class StagingDirectory implements Closeable {
     }
 
     /** Copies a file of this machine into the directory. */
-    Path upload(Path local) throws IOException {
-        Path copy = new Path(path(), local.getName());
+    Path upload(Path local, String name) throws IOException {
+        Path copy = new Path(path(), name);
         fileSystem().copyFromLocalFile(local, copy);
         return copy;
     }
