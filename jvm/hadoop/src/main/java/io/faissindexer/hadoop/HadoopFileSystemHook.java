@@ -1,5 +1,7 @@
 package io.faissindexer.hadoop;
 
+import io.faissindexer.FaissIndexException;
+import io.faissindexer.FaissIndexException.Kind;
 import io.faissindexer.storage.FileSystemHook;
 import java.io.FileNotFoundException;
 import java.io.IOException;
@@ -171,6 +173,21 @@ public final class HadoopFileSystemHook implements FileSystemHook {
     public static String qualify(String path, Configuration configuration) throws IOException {
         Path given = path(path);
         return given.getFileSystem(configuration).makeQualified(given).toString();
+    }
+
+    /**
+     * The full URI of the directory where an index is to be.
+     *
+     * @throws FaissIndexException of kind INVALID_SPEC, naming the directory, when no file system has it
+     */
+    public static String qualifyOutput(String outputDirectory, Configuration configuration) {
+        try {
+            return qualify(outputDirectory, configuration);
+        } catch (IOException | IllegalArgumentException unusable) {
+            // The second is what Hadoop says of a host that nobody knows.
+            String message = "the output directory '" + outputDirectory + "' cannot be used: " + unusable.getMessage();
+            throw new FaissIndexException(Kind.INVALID_SPEC, message, unusable);
+        }
     }
 
     private interface Ending {

@@ -35,7 +35,7 @@ public final class FaissIndexer {
     /** Builds an index, and says in single lines what is decided and how far it is. */
     public static IndexReceipt build(Configuration configuration, List<String> inputs, IndexSpec spec,
             String outputDirectory, Consumer<String> announcements) {
-        String output = qualified(outputDirectory, configuration);
+        String output = HadoopFileSystemHook.qualifyOutput(outputDirectory, configuration);
         EmbeddingInput input = new EmbeddingInput(inputs, configuration);
         input.requireReadable();
         IndexReceipt receipt = null;
@@ -49,14 +49,5 @@ public final class FaissIndexer {
             announcements.accept("warning: what the jobs wrote cannot be deleted: " + failure.getMessage());
         }
         return receipt;
-    }
-
-    private static String qualified(String outputDirectory, Configuration configuration) {
-        try {
-            return HadoopFileSystemHook.qualify(outputDirectory, configuration);
-        } catch (IOException unusable) {
-            String message = "the output directory '" + outputDirectory + "' cannot be used: " + unusable.getMessage();
-            throw new FaissIndexException(Kind.INVALID_SPEC, message, unusable);
-        }
     }
 }

@@ -253,6 +253,14 @@ public class LocalJobsTest {
     }
 
     @Test
+    public void anOutputOfAnUnknownHostIsAUsageError() {
+        FaissIndexException failure = assertThrows(FaissIndexException.class, () -> FaissIndexer.build(
+                configuration, Collections.singletonList(input.toString()), SPEC, "hdfs://nowhere.invalid/x"));
+        assertTrue(failure.getMessage(), failure.getMessage().contains("'hdfs://nowhere.invalid/x' cannot be used"));
+        assertEquals("usage", 2, failure.exitCode());
+    }
+
+    @Test
     public void anInputWithoutRowsIsTooSmall() throws IOException {
         writeLines();
         assertFails(Kind.TOO_FEW_ROWS, SPEC, input.toString());

@@ -7,6 +7,7 @@ import static org.junit.Assert.assertNull;
 import static org.junit.Assert.assertThrows;
 import static org.junit.Assert.assertTrue;
 
+import io.faissindexer.FaissIndexException;
 import io.faissindexer.storage.FileSystemHook;
 import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
@@ -163,6 +164,18 @@ public class HadoopFileSystemHookTest {
         assertTrue(HadoopFileSystemHook.qualify("b", new Configuration()).startsWith("file:/"));
         assertThrows(IOException.class, () -> HadoopFileSystemHook.qualify("", new Configuration()));
         assertThrows(IOException.class, () -> HadoopFileSystemHook.qualify("nowhere://a/b", new Configuration()));
+    }
+
+    @Test
+    public void anOutputThatNoFileSystemHasIsAUsageError() {
+        assertEquals("file:/a/b", HadoopFileSystemHook.qualifyOutput("/a/b", new Configuration()));
+        for (String nowhere : new String[] {"", "nowhere://a/b", "hdfs://nowhere.invalid/a", "hdfs:///a"}) {
+            FaissIndexException failure = assertThrows(nowhere, FaissIndexException.class,
+                    () -> HadoopFileSystemHook.qualifyOutput(nowhere, new Configuration()));
+            assertEquals(nowhere, FaissIndexException.Kind.INVALID_SPEC, failure.kind());
+            String message = failure.getMessage();
+            assertTrue(message, message.startsWith("the output directory '" + nowhere + "' cannot be used: "));
+        }
     }
 
     @Test
