@@ -33,7 +33,16 @@ final class Concatenation {
         Path resolved = resolve(directory, configuration);
         FileSystem fileSystem = resolved.getFileSystem(configuration);
         FileStatus status = fileSystem.getFileStatus(resolved);
-        return !status.isEncrypted() && fileSystem.hasPathCapability(resolved, CommonPathCapabilities.FS_CONCAT);
+        return !status.isEncrypted() && canConcatenate(fileSystem, resolved);
+    }
+
+    private static boolean canConcatenate(FileSystem fileSystem, Path path) throws IOException {
+        try {
+            return fileSystem.hasPathCapability(path, CommonPathCapabilities.FS_CONCAT);
+        } catch (LinkageError olderHadoop) {
+            // Before 3.3.0 it cannot be asked.
+            return false;
+        }
     }
 
     /** Appends the sources to the target; {@code false}, with all files as they were, when that is refused. */

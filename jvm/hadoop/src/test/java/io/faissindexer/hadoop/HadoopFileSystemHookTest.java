@@ -22,6 +22,7 @@ import java.util.Arrays;
 import org.apache.hadoop.conf.Configuration;
 import org.apache.hadoop.fs.FileAlreadyExistsException;
 import org.apache.hadoop.fs.FileSystem;
+import org.apache.hadoop.fs.LocalFileSystem;
 import org.apache.hadoop.fs.Path;
 import org.junit.After;
 import org.junit.Before;
@@ -175,6 +176,24 @@ public class HadoopFileSystemHookTest {
             assertEquals(nowhere, FaissIndexException.Kind.INVALID_SPEC, failure.kind());
             String message = failure.getMessage();
             assertTrue(message, message.startsWith("the output directory '" + nowhere + "' cannot be used: "));
+        }
+    }
+
+    /** Of a Hadoop that does not know the question yet. */
+    public static final class OlderFileSystem extends LocalFileSystem {
+        @Override
+        public boolean hasPathCapability(Path path, String capability) {
+            throw new NoSuchMethodError("hasPathCapability");
+        }
+    }
+
+    @Test
+    public void onAnOlderHadoopFilesAreNotExpectedToBeJoined() throws IOException {
+        Configuration configuration = new Configuration();
+        configuration.setClass("fs.file.impl", OlderFileSystem.class, FileSystem.class);
+        configuration.setBoolean("fs.file.impl.disable.cache", true);
+        try (FileSystemHook older = new HadoopFileSystemHook(configuration)) {
+            assertFalse(older.canConcatenate(root));
         }
     }
 
