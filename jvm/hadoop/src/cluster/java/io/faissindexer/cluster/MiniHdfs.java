@@ -18,8 +18,8 @@ import org.apache.hadoop.hdfs.server.namenode.ha.HATestUtil;
 /**
  * A real HDFS for tests in other languages, on free ports: one NameNode and one DataNode or, with the argument
  * {@code pair}, two NameNodes and three DataNodes. Prints its URI and the keys of its configuration that a client needs
- * as one line of JSON, and ends, with all its files, when standard input does. A line {@code fail over} stops the active
- * NameNode, which is answered by a line when the other is active.
+ * as one line of JSON, and ends, with all its files, when standard input does. A line {@code fail over} stops the
+ * active NameNode, which is answered by a line when the other is active.
  */
 public final class MiniHdfs {
     private static final String NAME_SERVICE = "pair";

@@ -2,6 +2,7 @@ package io.faissindexer.hadoop;
 
 import io.faissindexer.storage.FileSystemHook;
 import java.io.IOException;
+import java.lang.reflect.InvocationHandler;
 import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Proxy;
 import org.apache.hadoop.conf.Configuration;
@@ -36,17 +37,18 @@ final class Sabotage {
     FileSystemHook.Factory files(Configuration configuration) {
         return () -> {
             FileSystemHook hook = new HadoopFileSystemHook(configuration);
+            InvocationHandler harmed = (proxy, called, arguments) -> {
+                if (called.getName().equals(method)) {
+                    beforeCall();
+                }
+                try {
+                    return called.invoke(hook, arguments);
+                } catch (InvocationTargetException failure) {
+                    throw failure.getCause();
+                }
+            };
             return (FileSystemHook) Proxy.newProxyInstance(
-                    Sabotage.class.getClassLoader(), new Class<?>[] {FileSystemHook.class}, (proxy, called, arguments) -> {
-                        if (called.getName().equals(method)) {
-                            beforeCall();
-                        }
-                        try {
-                            return called.invoke(hook, arguments);
-                        } catch (InvocationTargetException failure) {
-                            throw failure.getCause();
-                        }
-                    });
+                    Sabotage.class.getClassLoader(), new Class<?>[] {FileSystemHook.class}, harmed);
         };
     }
 

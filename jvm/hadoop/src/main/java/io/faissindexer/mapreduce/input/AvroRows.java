@@ -16,8 +16,8 @@ import org.apache.hadoop.mapreduce.TaskAttemptContext;
 import org.apache.hadoop.mapreduce.lib.input.FileSplit;
 
 /**
- * Records with a field of ids and one of arrays. Only what every Avro from 1.7 on has is used, because tasks get the one
- * that their Hadoop brings.
+ * Records with a field of ids and one of arrays. Only what every Avro from 1.7 on has is used, because tasks get the
+ * one that their Hadoop brings.
  */
 final class AvroRows extends RowFileReader {
     private FileSplit split;
