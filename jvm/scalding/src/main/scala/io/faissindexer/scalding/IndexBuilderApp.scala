@@ -7,7 +7,7 @@ import java.util.concurrent.TimeUnit.SECONDS
 import scala.util.control.NonFatal
 
 import cascading.flow.FlowException
-import com.twitter.scalding.{Config, Execution, ExecutionApp, HadoopMode, Mode, TypedPipe}
+import com.twitter.scalding.{Args, Config, Execution, ExecutionApp, HadoopMode, Hdfs, Mode, TypedPipe}
 import io.faissindexer.{CommandLine, FaissIndexException, IndexReceipt}
 import io.faissindexer.FaissIndexException.Kind
 import io.faissindexer.mapreduce.input.{EmbeddingInput, EmbeddingRow}
@@ -20,11 +20,13 @@ import org.apache.hadoop.util.ShutdownHookManager
 /** The program: files of embeddings in, index out, by Scalding on Hadoop. */
 object IndexBuilderApp extends ExecutionApp {
   private val Program = "faiss-indexer-scalding"
-  private val OnThisMachine = Array(
-    s"-D${MRConfig.FRAMEWORK_NAME}=${MRConfig.LOCAL_FRAMEWORK_NAME}", s"-D${FileSystem.FS_DEFAULT_NAME_KEY}=file:///")
+  private val OnThisMachine =
+    Map(MRConfig.FRAMEWORK_NAME -> MRConfig.LOCAL_FRAMEWORK_NAME, FileSystem.FS_DEFAULT_NAME_KEY -> "file:///")
   private val TaskThreads = Seq(MRJobConfig.MAP_CPU_VCORES, MRJobConfig.REDUCE_CPU_VCORES)
   /** Scalding deletes its temporary files when the process ends, and Hadoop must not close file systems before. */
-  private val OpenToTheEnd = Array(s"-D${CommonConfigurationKeysPublic.FS_AUTOMATIC_CLOSE_KEY}=false")
+  private val OpenToTheEnd = Map(CommonConfigurationKeysPublic.FS_AUTOMATIC_CLOSE_KEY -> "false")
+  /** Known to the later Scalding alone; no temporary file of the program's is anybody's result. */
+  private val Cleanup = "scalding.execution.cleanup.onfinish" -> "true"
   private val PollInterval = "cascading.flow.job.pollinginterval"
   private val MillisBetweenPolls = 200
   private val TaskOptions =
@@ -61,10 +63,11 @@ object IndexBuilderApp extends ExecutionApp {
   def run(arguments: Array[String]): Int =
     try {
       // What makes no sense is refused before Hadoop is asked for anything.
-      val request = BuildRequest.parse(builders(arguments))
+      val given = HadoopOptions.in(arguments.toSeq)
+      val request = BuildRequest.parse(given.flags.filterNot(isMode))
       if (request.line.isHelp) System.out.print(CommandLine.help(Program) + BuildRequest.Help)
       else {
-        if (arguments.contains(Local) && arguments.contains(Cluster))
+        if (given.flags.contains(Local) && given.flags.contains(Cluster))
           throw new FaissIndexException(Kind.INVALID_SPEC, s"$Local and $Cluster exclude each other")
         val (hadoop, mode) = config(arguments)
         requireMode(arguments, hadoop)
@@ -90,7 +93,7 @@ object IndexBuilderApp extends ExecutionApp {
   override def job: Execution[Unit] =
     Execution.getConfigMode
       .flatMap { case (config, hadoop: HadoopMode) =>
-        build(BuildRequest.parse(config.getArgs.toList.filterNot(isMode)), HadoopTasks.configuration(config, hadoop))
+        build(BuildRequest.parse(config.getArgs.toList), HadoopTasks.configuration(config, hadoop))
       }
       .flatMap(receipt => Execution.from(System.out.println(receipt.json())))
 
@@ -98,11 +101,13 @@ object IndexBuilderApp extends ExecutionApp {
   override def config(arguments: Array[String]): (Config, Mode) = {
     // Before anything is read that Hadoop has defaults for.
     ConfigUtil.loadResources()
-    val here = if (arguments.contains(Local)) OnThisMachine else Array.empty[String]
-    val (hadoop, mode) =
-      super.config(OpenToTheEnd ++ here ++ hadoops(arguments) ++ Array(Cluster) ++ regrouped(arguments))
+    val given = HadoopOptions.in(arguments.toSeq)
+    val here = if (given.flags.contains(Local)) OnThisMachine else Map.empty[String, String]
+    val configuration = given.configuration(OpenToTheEnd ++ here)
+    // Not as Scalding does it, which sets every value again: whether the user or the site has said it would be lost.
+    val hadoop = Config.hadoopWithDefaults(configuration).setArgs(regrouped(given.flags)) + Cleanup
     val tasks = if (runsHere(hadoop)) withThisMachine(hadoop, arguments) else withOpenModules(hadoop)
-    (RunningFlows.noticed(tasks).setCascadingAppJar(getClass), mode)
+    (RunningFlows.noticed(tasks).setCascadingAppJar(getClass), Hdfs(strict = true, configuration))
   }
 
   private def runsHere(config: Config): Boolean =
@@ -145,17 +150,8 @@ object IndexBuilderApp extends ExecutionApp {
     }
   }
 
-  private def builders(arguments: Array[String]): Seq[String] =
-    ExecutionApp.extractUserHadoopArgs(arguments) match {
-      case (_, builders) => builders.toArray.toSeq.filterNot(isMode)
-    }
-
-  private def hadoops(arguments: Array[String]): Array[String] =
-    ExecutionApp.extractUserHadoopArgs(arguments)._1.toArray
-
   /** Scalding keeps the last of several flags of one name, so there is one of each. */
-  private def regrouped(arguments: Array[String]): Array[String] =
-    BuildRequest.regrouped(builders(arguments)).toArray
+  private def regrouped(flags: Seq[String]): Args = Args(BuildRequest.regrouped(flags.filterNot(isMode)))
 
   private def isMode(argument: String): Boolean = argument == Local || argument == Cluster
 

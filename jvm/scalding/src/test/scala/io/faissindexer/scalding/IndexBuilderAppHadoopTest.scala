@@ -46,12 +46,22 @@ class IndexBuilderAppHadoopTest {
     assertTrue(out, out.contains("\"rows\":700"))
   }
 
+  @Test def optionsOfHadoopsMayBeTwoWords(): Unit = {
+    val output = newOutput()
+    val (code, _) = run(
+      "-D", "mapreduce.job.queuename=indexing", "--input", directoryOf(RowFiles.text, 1).toString, "--output", output,
+      "--factory-string", Family, "--report=false")
+    assertEquals(0, code)
+    assertArrayEquals(core(), Files.readAllBytes(Paths.get(output, "faiss.index")))
+  }
+
   @Test def whatMakesNoSenseIsAUsageErrorAndNothingIsWritten(): Unit = {
     val output = newOutput()
     val rows = directoryOf(RowFiles.text, 1).toString
     assertEquals((2, ""), run("--input", rows, "--output", output, "--metrics", "L2"))
     assertEquals((2, ""), run("--input", rows, "--output", output, "--factory-string", "IVFX"))
     assertEquals((2, ""), run("--input", s"$rows/nowhere", "--output", output))
+    assertEquals((2, ""), run("-D", "key", "--input", rows, "--output", output))
     assertEquals("a cluster, and none", (2, ""), run("--hdfs", "--input", rows, "--output", output))
     assertEquals(Nil, names(output))
   }
