@@ -4,6 +4,7 @@ import java.io.IOException
 import java.util.UUID
 
 import scala.collection.JavaConverters._
+import scala.util.Try
 
 import cascading.flow.FlowDef
 import cascading.operation.Function
@@ -18,7 +19,7 @@ import io.faissindexer.stages.{PartitionStage, RowlessStage, StageOutcome}
 import io.faissindexer.storage.FileSystemHook
 import org.apache.hadoop.conf.Configuration
 import org.apache.hadoop.fs.Path
-import org.apache.hadoop.mapreduce.MRConfig
+import org.apache.hadoop.mapreduce.{MRConfig, MRJobConfig}
 
 /**
  * Tasks of Hadoop's. A Cascading Function at the end of the pipe keeps the stage open from the first row of a task to
@@ -50,7 +51,9 @@ private[scalding] final class HadoopTasks private (
   override def inTasks(name: String, number: Int, stage: RowlessStage): Execution[Iterable[StageOutcome]] = {
     // Every number goes to a reducer of its own.
     val numbers = TypedPipe.from(0 until number).groupBy(identity).withReducers(number).forceToReducers.values
-    withStage(stage, containers(name, stage.nativeMemory(threads), TaskKind.REDUCE)) { file =>
+    val settings = containers(name, stage.nativeMemory(threads), TaskKind.REDUCE)
+    // A second attempt beside the first would do the same work for nothing.
+    withStage(stage, settings + (MRJobConfig.REDUCE_SPECULATIVE -> "false")) { file =>
       throughFunction(numbers, new RowlessFunction(file))
     }
   }
@@ -106,8 +109,9 @@ private[scalding] object HadoopTasks {
       outputDirectory: String,
       say: String => Unit): HadoopTasks = {
     val hadoop = configuration(config, mode)
-    val threads = Option(spec.values().get(SpecKey.THREADS.key())).fold(0)(_.trim.toInt)
-    new HadoopTasks(hadoop, threads, qualified(outputDirectory, hadoop), say)
+    // What is no number, the check of the spec refuses.
+    val threads = Option(spec.values().get(SpecKey.THREADS.key())).flatMap(text => Try(text.trim.toInt).toOption)
+    new HadoopTasks(hadoop, threads.getOrElse(0), qualified(outputDirectory, hadoop), say)
   }
 
   /** What Hadoop is to know, the settings of the Execution among it. */
@@ -121,7 +125,8 @@ private[scalding] object HadoopTasks {
   private def qualified(outputDirectory: String, configuration: Configuration): String =
     try HadoopFileSystemHook.qualify(outputDirectory, configuration)
     catch {
-      case unusable: IOException =>
+      // An unknown host is no IOException.
+      case unusable @ (_: IOException | _: IllegalArgumentException) =>
         val message = s"the output directory '$outputDirectory' cannot be used: ${unusable.getMessage}"
         throw new FaissIndexException(Kind.INVALID_SPEC, message, unusable)
     }

@@ -61,6 +61,8 @@ class IndexBuilderAppHadoopTest {
     assertEquals((2, ""), run("--input", rows, "--output", output, "--metrics", "L2"))
     assertEquals((2, ""), run("--input", rows, "--output", output, "--factory-string", "IVFX"))
     assertEquals((2, ""), run("--input", s"$rows/nowhere", "--output", output))
+    assertEquals((2, ""), run("--input", rows, "--output", output, "--threads", "abc"))
+    assertEquals((2, ""), run("--input", rows, "--output", "hdfs://nowhere.invalid/x"))
     assertEquals((2, ""), run("-D", "key", "--input", rows, "--output", output))
     assertEquals("a cluster, and none", (2, ""), run("--hdfs", "--input", rows, "--output", output))
     assertEquals(Nil, names(output))
