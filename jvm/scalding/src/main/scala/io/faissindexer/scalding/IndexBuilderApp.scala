@@ -31,6 +31,7 @@ object IndexBuilderApp extends ExecutionApp {
   private val MillisBetweenPolls = 200
   private val TaskOptions =
     Seq(MRJobConfig.MAP_JAVA_OPTS, MRJobConfig.REDUCE_JAVA_OPTS, MRJobConfig.MR_AM_COMMAND_OPTS)
+  private val AnyTask = "mapred.child.java.opts"
   /** What Kryo, and Hadoop before 3.4, need of a Java of 9 or later; an earlier one passes over it. */
   private val OpenModules = "-XX:+IgnoreUnrecognizedVMOptions" +:
     Seq("java.lang", "java.lang.invoke", "java.util").map(name => s"--add-opens=java.base/$name=ALL-UNNAMED")
@@ -132,7 +133,9 @@ object IndexBuilderApp extends ExecutionApp {
 
   private def withOpenModules(config: Config): Config =
     TaskOptions.foldLeft(config) { (options, key) =>
-      options + (key -> (options.get(key).toSeq ++ OpenModules).mkString(" "))
+      // The options of any task count only where there are none of the kind.
+      val stated = options.get(key).orElse(if (key == MRJobConfig.MR_AM_COMMAND_OPTS) None else config.get(AnyTask))
+      options + (key -> (stated.toSeq ++ OpenModules).mkString(" ").trim)
     }
 
   private def build(request: BuildRequest, configuration: Configuration): Execution[IndexReceipt] = {

@@ -53,6 +53,15 @@ class IndexBuilderAppConfigTest {
       assertEquals("7", settings(hadoop)(Cores))
     }
 
+  @Test def theOptionsOfAnyTaskReachTasksWithoutOptionsOfTheirOwn(): Unit = {
+    val (_, hadoop) = configured("-Dmapred.child.java.opts=-Xmx1g", "-Dmapreduce.reduce.java.opts=-Xmx2g")
+    for ((kind, heap) <- Seq("map" -> "-Xmx1g", "reduce" -> "-Xmx2g")) {
+      val options = hadoop.get(s"mapreduce.$kind.java.opts")
+      assertTrue(options, options.startsWith(s"$heap -XX:+IgnoreUnrecognizedVMOptions --add-opens="))
+    }
+    assertFalse(hadoop.get("yarn.app.mapreduce.am.command-opts").contains("-Xmx1g"))
+  }
+
   @Test def whatTheUserSaysHolds(): Unit = {
     val file = newFile("mine.xml", Cores -> "3")
     withSite(Memory -> "2048") {
