@@ -76,7 +76,7 @@ private[scalding] final class HadoopTasks private (
     Execution.from(written(stage)).flatMap { file =>
       val ofStage = (config: Config) => withTokensFor(file)(settings.foldLeft(config)(_ + _))
       Execution.withConfig(use(file.toString))(ofStage).liftToTry.flatMap { result =>
-        Execution.from(file.getFileSystem(configuration).delete(file, false)).flatMap(_ => Execution.fromTry(result))
+        Execution.from(delete(file)).flatMap(_ => Execution.fromTry(result))
       }
     }
 
@@ -86,6 +86,11 @@ private[scalding] final class HadoopTasks private (
     StageFile.write(stage, file, configuration)
     file
   }
+
+  /** What a stage has come to does not depend on this. */
+  private def delete(file: Path): Unit =
+    try file.getFileSystem(configuration).delete(file, false): Unit
+    catch { case failure: IOException => say(s"warning: $file cannot be deleted: ${failure.getMessage}") }
 
   /** Jobs get delegation tokens for the file systems that they are told of. */
   private def withTokensFor(file: Path)(config: Config): Config = {
