@@ -1,9 +1,11 @@
 package io.faissindexer.scalding
 
 import java.io.IOException
-import java.util.concurrent.CountDownLatch
+import java.util.concurrent.{CountDownLatch, ForkJoinPool}
 import java.util.concurrent.TimeUnit.SECONDS
 
+import scala.concurrent.{Await, ExecutionContext}
+import scala.concurrent.duration.Duration
 import scala.util.control.NonFatal
 
 import cascading.flow.FlowException
@@ -25,8 +27,6 @@ object IndexBuilderApp extends ExecutionApp {
   private val TaskThreads = Seq(MRJobConfig.MAP_CPU_VCORES, MRJobConfig.REDUCE_CPU_VCORES)
   /** Scalding deletes its temporary files when the process ends, and Hadoop must not close file systems before. */
   private val OpenToTheEnd = Map(CommonConfigurationKeysPublic.FS_AUTOMATIC_CLOSE_KEY -> "false")
-  /** Known to the later Scalding alone; no temporary file of the program's is anybody's result. */
-  private val Cleanup = "scalding.execution.cleanup.onfinish" -> "true"
   private val PollInterval = "cascading.flow.job.pollinginterval"
   private val MillisBetweenPolls = 200
   private val TaskOptions =
@@ -72,7 +72,7 @@ object IndexBuilderApp extends ExecutionApp {
           throw new FaissIndexException(Kind.INVALID_SPEC, s"$Local and $Cluster exclude each other")
         val (hadoop, mode) = config(arguments)
         requireMode(arguments, hadoop)
-        job.waitFor(hadoop, mode).get
+        waitFor(job, hadoop, mode)
       }
       0
     } catch {
@@ -91,6 +91,15 @@ object IndexBuilderApp extends ExecutionApp {
         1
     }
 
+  /** Scalding says what it will delete at the end of the process only after the result is there. */
+  private def waitFor(execution: Execution[Unit], config: Config, mode: Mode): Unit = {
+    val threads = new ForkJoinPool
+    // At that end, it is too late to say so.
+    val context = ExecutionContext.fromExecutor(threads, failure => if (!isInterrupted) failure.printStackTrace())
+    try Await.result(execution.run(config, mode)(context), Duration.Inf)
+    finally threads.awaitQuiescence(SecondsToCleanUp, SECONDS): Unit
+  }
+
   override def job: Execution[Unit] =
     Execution.getConfigMode
       .flatMap { case (config, hadoop: HadoopMode) =>
@@ -106,7 +115,7 @@ object IndexBuilderApp extends ExecutionApp {
     val here = if (given.flags.contains(Local)) OnThisMachine else Map.empty[String, String]
     val configuration = given.configuration(OpenToTheEnd ++ here)
     // Not as Scalding does it, which sets every value again: whether the user or the site has said it would be lost.
-    val hadoop = Config.hadoopWithDefaults(configuration).setArgs(regrouped(given.flags)) + Cleanup
+    val hadoop = Config.hadoopWithDefaults(configuration).setArgs(regrouped(given.flags))
     val tasks = if (runsHere(hadoop)) withThisMachine(hadoop, arguments) else withOpenModules(hadoop)
     (RunningFlows.noticed(tasks).setCascadingAppJar(getClass), Hdfs(strict = true, configuration))
   }
