@@ -69,7 +69,7 @@ impl LocalBuild {
             info!("{} finished steps are kept: the same command with --resume goes on after them", receipts.len());
             delete_unnamed_files(&self.build, &receipts, &self.storages)
         } else {
-            abandon(&self.build, &self.storages)
+            abandon(&self.build, &self.storages).map(drop)
         };
         if let Err(left) = settled {
             warn!("temporary files are left behind: {left}");

@@ -204,19 +204,23 @@ pub(crate) fn joins_files(storage: &dyn Storage, directory: &str) -> bool {
 }
 
 /// Deletes the temporary files of a build that will not be finished. A build whose publication has begun keeps them:
-/// it will be finished by whoever comes next.
+/// it will be finished by whoever comes next. Returns whether there were any: a build that has none left was overtaken
+/// by another one into the same output.
 ///
 /// # Errors
 /// Storage errors.
-pub fn abandon(build: &str, storages: &Storages) -> Result<()> {
+pub fn abandon(build: &str, storages: &Storages) -> Result<bool> {
     let context = BuildContext::from_json(build)?;
     // By the host's own client where there is one: ours may be what has failed.
     if Publication::read(&context.output, storages)?.is_some_and(|begun| begun.build_id == context.build_id) {
         warn!("the next build into {} finishes what this one began to publish", context.output);
-        return Ok(());
+        return Ok(true);
     }
-    storages.resolve(&context.output)?.delete(&context.temporary_directory())?;
-    remove_empty_directory(&context.output, storages)
+    let (storage, directory) = (storages.resolve(&context.output)?, context.temporary_directory());
+    let is_there = storage.stat(&directory)?.is_some();
+    storage.delete(&directory)?;
+    remove_empty_directory(&context.output, storages)?;
+    Ok(is_there)
 }
 
 struct Checked<'a> {

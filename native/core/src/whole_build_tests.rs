@@ -387,8 +387,9 @@ fn abandoning_a_build_leaves_nothing() {
     let build = TestBuild::new();
     let started = started(&build, 8, &[FAMILY]).unwrap();
     build.every(StageKind::Sample, &started, &[], &Rows::new(1_000, 8).partitions(2)).unwrap();
-    abandon(&started, &build.storages).unwrap();
+    assert!(abandon(&started, &build.storages).unwrap());
     assert_eq!(build.published(), Vec::<String>::new());
+    assert!(!abandon(&started, &build.storages).unwrap(), "nothing was left to abandon");
 }
 
 #[test]

@@ -51,7 +51,7 @@ pub(crate) const METHODS: &[NativeMethod] = &[
     guarded! { static fn cancel(stage: jlong) -> void },
     guarded! { static fn close(stage: jlong) -> void },
     guarded! { static fn publish(build: JString, receipts: JString[], files: JObject) -> JString[] },
-    guarded! { static fn abandon(build: JString, files: JObject) -> void },
+    guarded! { static fn abandon(build: JString, files: JObject) -> bool },
     guarded! { static fn take_logs() -> JString[] },
     guarded! { static fn raise(fault: JString) -> void },
 ];
@@ -230,7 +230,7 @@ fn abandon<'local>(
     _class: JClass<'local>,
     build: JString<'local>,
     files: JObject<'local>,
-) -> Result<()> {
+) -> Result<bool> {
     let build = text(env, &build, "build")?;
     Ok(core::abandon(&build, &storages(env, &files)?)?)
 }

@@ -70,8 +70,8 @@ public final class NativeBridge {
     /** Puts the index, its manifest and the mark of success in place. Returns what the build's receipt states. */
     public static native String[] publish(String build, String[] receipts, Object files);
 
-    /** Deletes what a failed build has left. */
-    public static native void abandon(String build, Object files);
+    /** Deletes what a failed build has left. Returns false when another build had done so before. */
+    public static native boolean abandon(String build, Object files);
 
     /** The log records since the last call, as level, target and message in turn. */
     public static native String[] takeLogs();

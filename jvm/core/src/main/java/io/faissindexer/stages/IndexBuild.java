@@ -52,6 +52,8 @@ public final class IndexBuild {
             NativeLogs.deliver();
             try {
                 return new IndexReceipt(facts(new Course(build, complete.dimension().getAsInt(), files).run()));
+            } catch (FaissIndexException failure) {
+                throw abandoned(build, outputDirectory, files, failure);
             } catch (Throwable failure) {
                 abandon(build, files, failure);
                 throw failure;
@@ -75,12 +77,29 @@ public final class IndexBuild {
         return spec.toBuilder().dimension(dimension).build();
     }
 
-    private static void abandon(String build, FileSystemHook files, Throwable failure) {
+    /** Abandons a build. Returns why it failed, which of a build that lost its files is not that they are missing. */
+    private static FaissIndexException abandoned(
+            String build, String output, FileSystemHook files, FaissIndexException failure) {
+        boolean hadItsFiles = abandon(build, files, failure);
+        boolean maybeForWantOfThem = failure.kind() == FaissIndexException.Kind.STORAGE
+                || failure.kind() == FaissIndexException.Kind.NOT_FOUND;
+        if (hadItsFiles || !maybeForWantOfThem) {
+            return failure;
+        }
+        return new FaissIndexException(
+                failure.kind(),
+                "another build into " + output + " has deleted the temporary files of this one: " + failure.getMessage(),
+                failure);
+    }
+
+    /** Returns false when what the build has written was deleted by somebody else. */
+    private static boolean abandon(String build, FileSystemHook files, Throwable failure) {
         try {
-            NativeBridge.abandon(build, files);
+            return NativeBridge.abandon(build, files);
         } catch (RuntimeException leftBehind) {
             failure.addSuppressed(leftBehind);
             LOG.warn("what the failed build has written cannot be deleted: " + leftBehind.getMessage());
+            return true;
         }
     }
 
