@@ -1,9 +1,6 @@
 package io.faissindexer.spark
 
-import java.io.IOException
-
-import io.faissindexer.{FaissIndexException, IndexReceipt, IndexSpec, InputColumns}
-import io.faissindexer.FaissIndexException.Kind
+import io.faissindexer.{IndexReceipt, IndexSpec, InputColumns}
 import io.faissindexer.hadoop.HadoopFileSystemHook
 import io.faissindexer.stages.IndexBuild
 import org.apache.hadoop.conf.Configuration
@@ -35,13 +32,5 @@ object FaissIndexer {
       spec: IndexSpec,
       outputDirectory: String,
       configuration: Configuration): IndexReceipt =
-    Failures.unwrapped(build.run(spec, qualified(outputDirectory, configuration)))
-
-  private def qualified(outputDirectory: String, configuration: Configuration): String =
-    try HadoopFileSystemHook.qualify(outputDirectory, configuration)
-    catch {
-      case unusable: IOException =>
-        val message = s"the output directory '$outputDirectory' cannot be used: ${unusable.getMessage}"
-        throw new FaissIndexException(Kind.INVALID_SPEC, message, unusable)
-    }
+    Failures.unwrapped(build.run(spec, HadoopFileSystemHook.qualifyOutput(outputDirectory, configuration)))
 }
