@@ -13,6 +13,7 @@ import java.util.TreeMap;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.apache.hadoop.conf.Configuration;
+import org.apache.hadoop.mapreduce.MRJobConfig;
 import org.apache.hadoop.yarn.conf.YarnConfiguration;
 
 /**
@@ -60,6 +61,8 @@ public final class TaskContainer {
         this.configuration = configuration;
         this.stage = stage;
         nativeMiB = (nativeBytes + MIB - 1) / MIB;
+        // Inside the application master, a task would not get what is asked for.
+        settings.put(MRJobConfig.JOB_UBERTASK_ENABLE, "false");
         decideMemory();
         decideCores(threads);
     }

@@ -26,8 +26,6 @@ final class TaskResources {
     /** Asks for what the tasks of a stage need, of which native code takes some outside the heap. */
     void configure(Job job, String stage, long nativeBytes) {
         Configuration configuration = job.getConfiguration();
-        // Inside the application master, a task would not get the memory that is asked for.
-        configuration.setBoolean(MRJobConfig.JOB_UBERTASK_ENABLE, false);
         if (MapReduceEngine.runsLocally(configuration)) {
             return;
         }
@@ -46,6 +44,6 @@ final class TaskResources {
         if (MapReduceEngine.runsLocally(configuration)) {
             return Runtime.getRuntime().availableProcessors();
         }
-        return Math.max(1, configuration.getInt(MRJobConfig.MAP_CPU_VCORES, MRJobConfig.DEFAULT_MAP_CPU_VCORES));
+        return TaskKind.MAP.coresIn(configuration);
     }
 }

@@ -136,8 +136,8 @@ public class TaskContainerTest {
     @Test
     public void reducersHaveSettingsOfTheirOwn() {
         TaskContainer reducer = new TaskContainer(TaskKind.REDUCE, configuration, "merge", NATIVE_BYTES, 2);
-        assertEquals("{mapreduce.reduce.cpu.vcores=2, mapreduce.reduce.java.opts=-Xmx768m, "
-                + "mapreduce.reduce.memory.mb=1408}", reducer.settings().toString());
+        assertEquals("{mapreduce.job.ubertask.enable=false, mapreduce.reduce.cpu.vcores=2, "
+                + "mapreduce.reduce.java.opts=-Xmx768m, mapreduce.reduce.memory.mb=1408}", reducer.settings().toString());
     }
 
     @Test

@@ -11,8 +11,7 @@ import cascading.operation.Function
 import cascading.pipe.Each
 import cascading.tuple.Fields
 import com.twitter.scalding.{Config, Execution, HadoopMode, TupleConverter, TupleSetter, TypedPipe}
-import io.faissindexer.{FaissIndexException, IndexSpec, SpecKey}
-import io.faissindexer.FaissIndexException.Kind
+import io.faissindexer.{IndexSpec, SpecKey}
 import io.faissindexer.hadoop.{HadoopFileSystemHook, HadoopFiles, TaskContainer, TaskKind}
 import io.faissindexer.hadoop.tasks.{OutcomeBytes, StageFile}
 import io.faissindexer.stages.{PartitionStage, RowlessStage, StageOutcome}
@@ -44,7 +43,7 @@ private[scalding] final class HadoopTasks private (
       reader: EmbeddingReader[T],
       stage: PartitionStage): Execution[Iterable[StageOutcome]] =
     // Rows may come out of a shuffle, and then reducers have them.
-    withStage(stage, containers(name, stage.nativeMemory(threads), TaskKind.values: _*)) { file =>
+    withStage(name, stage, containers(name, stage.nativeMemory(threads), TaskKind.values: _*)) { file =>
       throughFunction(rows, new PartitionFunction(file, reader))
     }
 
@@ -53,7 +52,7 @@ private[scalding] final class HadoopTasks private (
     val numbers = TypedPipe.from(0 until number).groupBy(identity).withReducers(number).forceToReducers.values
     val settings = containers(name, stage.nativeMemory(threads), TaskKind.REDUCE)
     // A second attempt beside the first would do the same work for nothing.
-    withStage(stage, settings + (MRJobConfig.REDUCE_SPECULATIVE -> "false")) { file =>
+    withStage(name, stage, settings + (MRJobConfig.REDUCE_SPECULATIVE -> "false")) { file =>
       throughFunction(numbers, new RowlessFunction(file))
     }
   }
@@ -70,11 +69,14 @@ private[scalding] final class HadoopTasks private (
 
   private def runsLocally: Boolean = configuration.get(MRConfig.FRAMEWORK_NAME, Local) == Local
 
-  /** The stage is in a file while tasks may want it. */
-  private def withStage[A](stage: java.io.Serializable, settings: Map[String, String])(
+  /** The stage is in a file while tasks may want it. Its name is that of the jobs. */
+  private def withStage[A](name: String, stage: java.io.Serializable, settings: Map[String, String])(
       use: String => Execution[A]): Execution[A] =
     Execution.from(written(stage)).flatMap { file =>
-      val ofStage = (config: Config) => withTokensFor(file)(settings.foldLeft(config)(_ + _))
+      val ofStage = (config: Config) => {
+        val jobs = config.getCascadingAppName.toSeq :+ name
+        withTokensFor(file)(settings.foldLeft(config.setCascadingAppName(jobs.mkString(": ")))(_ + _))
+      }
       Execution.withConfig(use(file.toString))(ofStage).liftToTry.flatMap { result =>
         Execution.from(delete(file)).flatMap(_ => Execution.fromTry(result))
       }
@@ -116,7 +118,7 @@ private[scalding] object HadoopTasks {
     val hadoop = configuration(config, mode)
     // What is no number, the check of the spec refuses.
     val threads = Option(spec.values().get(SpecKey.THREADS.key())).flatMap(text => Try(text.trim.toInt).toOption)
-    new HadoopTasks(hadoop, threads.getOrElse(0), qualified(outputDirectory, hadoop), say)
+    new HadoopTasks(hadoop, threads.getOrElse(0), HadoopFileSystemHook.qualifyOutput(outputDirectory, hadoop), say)
   }
 
   /** What Hadoop is to know, the settings of the Execution among it. */
@@ -126,15 +128,6 @@ private[scalding] object HadoopTasks {
     config.toMap.foreach { case (key, value) => if (configuration.getRaw(key) != value) configuration.set(key, value) }
     configuration
   }
-
-  private def qualified(outputDirectory: String, configuration: Configuration): String =
-    try HadoopFileSystemHook.qualify(outputDirectory, configuration)
-    catch {
-      // An unknown host is no IOException.
-      case unusable @ (_: IOException | _: IllegalArgumentException) =>
-        val message = s"the output directory '$outputDirectory' cannot be used: ${unusable.getMessage}"
-        throw new FaissIndexException(Kind.INVALID_SPEC, message, unusable)
-    }
 
   /** Runs a Function over rows in the tasks that have them. */
   private def throughFunction[T](rows: TypedPipe[T], function: Function[_]): Execution[Iterable[StageOutcome]] =

@@ -47,8 +47,9 @@ final class SmallCluster private {
     } else Set.empty
   }
 
-  /** How many there have been. */
-  def applications: Int = yarn.getResourceManager.getRMContext.getRMApps.size
+  /** The names of all that there have been, by their ids. */
+  def applications: Map[String, String] =
+    yarn.getResourceManager.getRMContext.getRMApps.asScala.map { case (id, job) => id.toString -> job.getName }.toMap
 
   /** For jobs whose tasks have everything of this process on their class path. */
   def configuration: Configuration = jobs(System.getProperty("faissindexer.test.classpath"))
