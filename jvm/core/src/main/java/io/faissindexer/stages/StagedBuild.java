@@ -1,0 +1,153 @@
+package io.faissindexer.stages;
+
+import io.faissindexer.FaissIndexException;
+import io.faissindexer.IndexReceipt;
+import io.faissindexer.IndexSpec;
+import io.faissindexer.internal.NativeBridge;
+import io.faissindexer.internal.NativeLogs;
+import io.faissindexer.storage.FileSystemHook;
+import java.io.IOException;
+import java.io.Serializable;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Collection;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+
+/**
+ * A build that has been started, stage by stage, for engines that cannot wait for one stage before they describe the
+ * next. Travels to the tasks of an engine. What comes after what: {@code sample} on every partition, {@link #plan},
+ * {@code train} in one task, {@code encode} on every partition, {@code merge} and {@code assemble} in as many tasks as
+ * the plan says, {@code evaluate} in one if the plan says so, {@link #publish}.
+ */
+public final class StagedBuild implements Serializable {
+    private static final long serialVersionUID = 1L;
+
+    private final String build;
+    private final int dimension;
+    private final FileSystemHook.Factory files;
+
+    private StagedBuild(String build, int dimension, FileSystemHook.Factory files) {
+        this.build = build;
+        this.dimension = dimension;
+        this.files = files;
+    }
+
+    /**
+     * Checks all of a spec and an output directory that can be checked without the dimension; writes nothing.
+     *
+     * @throws FaissIndexException when nothing could be built
+     */
+    public static void check(IndexSpec spec, String outputDirectory, FileSystemHook.Factory files) {
+        StageCall.loadLibrary();
+        with(files, hook -> {
+            NativeBridge.checkBuild(pairs(spec), outputDirectory, hook);
+            return null;
+        });
+    }
+
+    /**
+     * Starts a build: makes room for its files in the output directory.
+     *
+     * @param spec with its dimension
+     * @throws FaissIndexException when it cannot be built
+     */
+    public static StagedBuild start(IndexSpec spec, String outputDirectory, FileSystemHook.Factory files) {
+        StageCall.loadLibrary();
+        String build = with(files, hook -> NativeBridge.startBuild(pairs(spec), outputDirectory, hook));
+        return new StagedBuild(build, spec.dimension().orElse(0), files);
+    }
+
+    /** The stage {@code sample}, which goes by no other, or {@code encode}, which goes by {@code train}. */
+    public PartitionStage partitionStage(String name, Collection<StageOutcome> earlier) {
+        return new PartitionStage(call(name, earlier), dimension);
+    }
+
+    /**
+     * The stage {@code train}, which goes by all of {@code sample}; {@code merge}, by {@code train} and {@code encode};
+     * {@code assemble} and {@code evaluate}, by all from {@code train} on.
+     */
+    public RowlessStage rowlessStage(String name, Collection<StageOutcome> earlier) {
+        return new RowlessStage(call(name, earlier));
+    }
+
+    /** Decides, by all of {@code sample}, what to train on and what comes after. */
+    public StagePlan plan(Collection<StageOutcome> samples) {
+        StageCall.loadLibrary();
+        Map<String, String> decision = facts(logged(() -> NativeBridge.planTraining(build, receipts(samples))));
+        List<String> notes = new ArrayList<>(Arrays.asList(decision.get("notes").split("\n")));
+        notes.removeIf(String::isEmpty);
+        return new StagePlan(
+                new StagedBuild(decision.get("build"), dimension, files),
+                Boolean.parseBoolean(decision.get("resample")),
+                notes,
+                Integer.parseInt(decision.get("mergeTasks")),
+                Integer.parseInt(decision.get("assembleTasks")),
+                Boolean.parseBoolean(decision.get("evaluates")));
+    }
+
+    /** Puts the index in place, by all stages. A call that failed may be repeated: it goes on where it stopped. */
+    public IndexReceipt publish(Collection<StageOutcome> all) {
+        StageCall.loadLibrary();
+        return new IndexReceipt(facts(with(files, hook -> NativeBridge.publish(build, receipts(all), hook))));
+    }
+
+    /** Deletes what the build has written. Returns false when another build had done so before. */
+    public boolean abandon() {
+        StageCall.loadLibrary();
+        return with(files, hook -> NativeBridge.abandon(build, hook));
+    }
+
+    private StageCall call(String name, Collection<StageOutcome> earlier) {
+        return new StageCall(name, build, Arrays.asList(receipts(earlier)), files);
+    }
+
+    private static String[] receipts(Collection<StageOutcome> outcomes) {
+        return outcomes.stream().map(StageOutcome::receipt).toArray(String[]::new);
+    }
+
+    private interface Call<T> {
+        T through(FileSystemHook hook);
+    }
+
+    private interface Logged<T> {
+        T call();
+    }
+
+    private static <T> T with(FileSystemHook.Factory files, Call<T> call) {
+        return logged(() -> {
+            try (FileSystemHook hook = files.open()) {
+                return call.through(hook);
+            } catch (IOException failure) {
+                throw new FaissIndexException(
+                        FaissIndexException.Kind.STORAGE, "the file system hook cannot be closed: " + failure, failure);
+            }
+        });
+    }
+
+    private static <T> T logged(Logged<T> logged) {
+        try {
+            return logged.call();
+        } finally {
+            NativeLogs.deliver();
+        }
+    }
+
+    private static String[] pairs(IndexSpec spec) {
+        List<String> pairs = new ArrayList<>();
+        spec.values().forEach((key, value) -> {
+            pairs.add(key);
+            pairs.add(value);
+        });
+        return pairs.toArray(new String[0]);
+    }
+
+    private static Map<String, String> facts(String[] pairs) {
+        Map<String, String> facts = new TreeMap<>();
+        for (int at = 0; at + 1 < pairs.length; at += 2) {
+            facts.put(pairs[at], pairs[at + 1]);
+        }
+        return facts;
+    }
+}
