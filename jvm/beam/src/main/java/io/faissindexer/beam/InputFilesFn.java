@@ -1,0 +1,50 @@
+package io.faissindexer.beam;
+
+import io.faissindexer.FaissIndexException;
+import io.faissindexer.FaissIndexException.Kind;
+import java.io.IOException;
+import java.util.List;
+import java.util.stream.Collectors;
+import org.apache.beam.sdk.io.FileSystems;
+import org.apache.beam.sdk.io.fs.EmptyMatchTreatment;
+import org.apache.beam.sdk.io.fs.MatchResult.Metadata;
+import org.apache.beam.sdk.transforms.DoFn;
+
+/**
+ * The files that an input names: itself, those that match it as a pattern, or all below a directory whose names begin
+ * with neither a dot nor an underscore.
+ */
+final class InputFilesFn extends DoFn<String, Metadata> {
+    private static final long serialVersionUID = 1L;
+
+    /** Looks for the files of one input. */
+    @ProcessElement
+    public void process(@Element String input, OutputReceiver<Metadata> files) throws IOException {
+        List<Metadata> found = match(input);
+        if (found.isEmpty()) {
+            String directory = input.endsWith("/") ? input : input + "/";
+            found = match(directory + "**").stream()
+                    .filter(file -> !isHidden(file.resourceId().toString().substring(directory.length())))
+                    .collect(Collectors.toList());
+        }
+        if (found.isEmpty()) {
+            throw new FaissIndexException(Kind.INVALID_SPEC, "--input: there is no file " + input);
+        }
+        found.forEach(files::output);
+    }
+
+    private static List<Metadata> match(String pattern) throws IOException {
+        return FileSystems.match(pattern, EmptyMatchTreatment.ALLOW).metadata().stream()
+                .filter(file -> !file.resourceId().isDirectory())
+                .collect(Collectors.toList());
+    }
+
+    private static boolean isHidden(String path) {
+        for (String name : path.split("/")) {
+            if (name.startsWith(".") || name.startsWith("_")) {
+                return true;
+            }
+        }
+        return false;
+    }
+}
