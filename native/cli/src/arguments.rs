@@ -271,6 +271,10 @@ pub(crate) struct IndexFlags {
     #[arg(long, value_name = "STRING")]
     factory_string: Option<String>,
 
+    /// How the family is chosen where none is named; pq48: OPQ48,IVF{rows/20},PQ48 where that works
+    #[arg(long, value_name = "auto|pq48")]
+    family_rule: Option<String>,
+
     /// Distance: l2, ip, cosine, l1 or linf
     #[arg(long, value_name = "METRIC")]
     metric: Option<String>,
@@ -302,6 +306,7 @@ impl IndexFlags {
     pub(crate) fn pairs(&self) -> Vec<(String, String)> {
         given([
             ("factoryString", &self.factory_string),
+            ("familyRule", &self.family_rule),
             ("metric", &self.metric),
             ("dimension", &self.dimension),
             ("sampleRate", &self.sample_rate),

@@ -1,5 +1,6 @@
 //! Factory strings: which family of index they ask for, and what it takes to build it.
 
+mod choice;
 mod codes;
 mod fit;
 mod grammar;
@@ -9,6 +10,7 @@ mod scanner;
 mod training_memory;
 mod training_rows;
 
+pub(crate) use choice::FamilyRule;
 #[cfg(test)]
 pub(crate) use refused::REFUSED;
 pub(crate) use training_rows::TrainingRows;
@@ -57,42 +59,6 @@ impl Family {
     /// Refuses a string that no dimension makes right.
     pub(crate) fn check_syntax(factory_string: &str, metric: Metric) -> Result<()> {
         parse_factory(factory_string, metric).map(drop)
-    }
-
-    /// A factory string for `rows` rows of `dimension`, and the reason for it.
-    pub(crate) fn choose(rows: u64, dimension: u64, metric: Metric) -> (String, String) {
-        const EXACT_BELOW: u64 = 10_000;
-        const LARGEST_CODE: u64 = 64;
-        const ROWS_PER_LIST: u64 = 39;
-        if rows < EXACT_BELOW {
-            return ("Flat".into(), format!("{rows} rows are few enough for exact search"));
-        }
-        // The power of two nearest to 4 sqrt(rows), with enough rows for each centroid.
-        let wanted = rows.isqrt().saturating_mul(4);
-        let below = 1_u64 << wanted.ilog2();
-        let nearest = if wanted - below > below / 2 { below * 2 } else { below };
-        let nlist = nearest.min(rows / ROWS_PER_LIST);
-        if matches!(metric, Metric::L1 | Metric::Linf) {
-            let reason = format!("about 4 sqrt({rows}) lists; this metric needs the rows as they are");
-            return (format!("IVF{nlist},Flat"), reason);
-        }
-        let subquantizers = (1..=LARGEST_CODE).rev().find(|m| dimension.is_multiple_of(*m) && dimension / m >= 4);
-        match subquantizers.filter(|m| *m >= 8) {
-            Some(m) if dimension.saturating_mul(dimension) > fit::MOST_FLOATS => (
-                format!("IVF{nlist},PQ{m}"),
-                format!(
-                    "about 4 sqrt({rows}) lists, and {m} bytes a row; a rotation of {dimension} dimensions is too large"
-                ),
-            ),
-            Some(m) => (
-                format!("OPQ{m},IVF{nlist},PQ{m}"),
-                format!("about 4 sqrt({rows}) lists, and {m} bytes a row for {dimension} dimensions"),
-            ),
-            None => (
-                format!("IVF{nlist},SQ8"),
-                format!("about 4 sqrt({rows}) lists; {dimension} dimensions do not split into sub-quantizers"),
-            ),
-        }
     }
 
     pub(crate) fn factory_string(&self) -> &str {

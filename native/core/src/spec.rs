@@ -4,15 +4,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{BuildError, Result};
 use crate::faiss_index::FaissMetric;
+use crate::family::FamilyRule;
 use crate::hdfs_access::HdfsAccess;
 use crate::nearest::nearest;
 
 /// Every key of a spec. The command line has the same words in kebab-case.
-pub const KEYS: [&str; 15] = [
+pub const KEYS: [&str; 16] = [
     "badRows",
     "dimension",
     "duplicateIds",
     "factoryString",
+    "familyRule",
     "idMap",
     "io.hdfs",
     "memoryLimit",
@@ -98,6 +100,9 @@ pub(crate) struct IndexSpec {
     pub(crate) dimension: u64,
     /// Chosen from rows and dimension when absent.
     pub(crate) factory_string: Option<String>,
+    /// How it is chosen.
+    #[serde(default, skip_serializing_if = "FamilyRule::is_default")]
+    pub(crate) family_rule: FamilyRule,
     pub(crate) metric: Metric,
     pub(crate) sample_rate: f64,
     pub(crate) seed: u64,
@@ -126,6 +131,7 @@ impl IndexSpec {
         let mut spec = Self {
             dimension: 0,
             factory_string: None,
+            family_rule: FamilyRule::default(),
             metric: Metric::L2,
             sample_rate: 0.05,
             seed: 1234,
@@ -150,6 +156,9 @@ impl IndexSpec {
         match key {
             "dimension" => self.dimension = whole_number(key, value, 1, 1 << 20)?,
             "factoryString" => self.factory_string = Some(value.to_owned()),
+            "familyRule" => {
+                self.family_rule = choice(key, value, &[("auto", FamilyRule::Auto), ("pq48", FamilyRule::Pq48)])?;
+            }
             "metric" => {
                 self.metric = choice(
                     key,
@@ -285,6 +294,7 @@ mod tests {
             ("shards", "0", "1 to 1024"),
             ("mergeParts", "0", "1 to 64"),
             ("mergeParts", "some", "auto"),
+            ("familyRule", "pq", "auto, pq48"),
             ("report", "yes", "true, false"),
         ] {
             let message = spec(&[(key, value)]).unwrap_err().to_string();

@@ -54,7 +54,8 @@ pub fn plan_training(build: &str, receipts: &[String]) -> Result<TrainingDecisio
     context.good_rows = Some(rows);
 
     if context.factory_string.is_none() {
-        let (factory_string, reason) = Family::choose(rows, context.spec.dimension, context.spec.metric);
+        let spec = &context.spec;
+        let (factory_string, reason) = spec.family_rule.choose(rows, spec.dimension, spec.metric);
         notes.push(format!("chose factoryString={factory_string}: {reason}"));
         context.factory_string = Some(factory_string);
     }

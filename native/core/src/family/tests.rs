@@ -275,10 +275,12 @@ fn no_string_near_the_grammar_makes_the_parser_fail_otherwise_than_with_an_error
 fn the_chosen_string_can_be_built_for_every_size_and_metric() {
     for (_, metric) in METRICS {
         for dimension in [1, 2, 31, 96, 97, 100, 128, 192, 768, 1536, 16_384, 16_448, 32_771, 65_536, 1 << 20] {
-            for rows in [1, 9_999, 10_000, 50_000, 1_000_000, 10_000_000_000] {
-                let (factory, _) = Family::choose(rows, dimension, metric);
-                let family = Family::parse(&factory, dimension, metric, IdMap::Auto).unwrap();
-                assert!(family.training_rows().needed <= rows, "{factory} for {rows} rows");
+            for rows in [1, 19, 255, 256, 9_999, 10_000, 50_000, 1_000_000, 10_000_000_000] {
+                for rule in [FamilyRule::Auto, FamilyRule::Pq48] {
+                    let (factory, _) = rule.choose(rows, dimension, metric);
+                    let family = Family::parse(&factory, dimension, metric, IdMap::Auto).unwrap();
+                    assert!(family.training_rows().needed <= rows, "{factory} for {rows} rows");
+                }
             }
         }
     }

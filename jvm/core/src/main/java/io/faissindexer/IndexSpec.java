@@ -92,6 +92,11 @@ public final class IndexSpec implements Serializable {
             return set(SpecKey.FACTORY_STRING, factoryString);
         }
 
+        /** How the family is chosen where none is named: {@code auto} or {@code pq48}. */
+        public Builder familyRule(String rule) {
+            return set(SpecKey.FAMILY_RULE, rule);
+        }
+
         /** {@code l2}, {@code ip}, {@code cosine}, {@code l1} or {@code linf}. */
         public Builder metric(String metric) {
             return set(SpecKey.METRIC, metric);

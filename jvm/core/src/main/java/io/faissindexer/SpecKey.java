@@ -9,6 +9,12 @@ public enum SpecKey {
     DIMENSION("dimension", "N", "components of an embedding; default: those of the first row", null),
     /** The index family in Faiss' own notation. */
     FACTORY_STRING("factoryString", "NAME", "index family, such as IVF1024,PQ48; default: chosen from the rows", null),
+    /** How the index family is chosen where none is named. */
+    FAMILY_RULE(
+            "familyRule",
+            "auto|pq48",
+            "how the family is chosen; auto: by rows and dimension; pq48: OPQ48,IVF{rows/20},PQ48 where that works",
+            "auto"),
     /** How near two embeddings are. */
     METRIC("metric", "NAME", "l2, ip, cosine, l1 or linf", "l2"),
     /** The share of the rows that is trained on. */
