@@ -123,7 +123,7 @@ impl BuildContext {
     }
 
     pub(crate) fn temporary_directory(&self) -> String {
-        join(&join(&self.output, TEMPORARY_NAME), &self.build_id)
+        temporary_directory_of(&self.build_id, &self.output)
     }
 
     /// A name that no other attempt of the same task uses.
@@ -157,11 +157,24 @@ pub fn check_rows(spec: &[(String, String)], rows: u64) -> Result<()> {
     }
 }
 
-/// Checks `spec` and `output` as [`check_build`] does and makes the directory of this build. Returns the build as JSON.
+/// Starts a build under a name of its own.
 ///
 /// # Errors
-/// As [`check_build`], before anything is written.
+/// As [`start_named_build`].
 pub fn start_build(spec: &[(String, String)], output: &str, storages: &Storages) -> Result<String> {
+    start_named_build(&Uuid::new_v4().simple().to_string(), spec, output, storages)
+}
+
+/// Checks `spec` and `output` as [`check_build`] does and makes the directory of this build, whose name no other build
+/// into the output has. Returns the build as JSON. A call that is repeated changes nothing.
+///
+/// # Errors
+/// As [`check_build`], before anything is written; [`crate::ErrorKind::InvalidSpec`] for a name that no directory can
+/// have.
+pub fn start_named_build(name: &str, spec: &[(String, String)], output: &str, storages: &Storages) -> Result<String> {
+    if name.is_empty() || !name.bytes().all(|letter| letter.is_ascii_alphanumeric()) {
+        return Err(BuildError::invalid(format!("'{name}' cannot name a build: only letters and digits can")));
+    }
     let spec = IndexSpec::from_pairs(spec)?;
     let Checked { output, family, storages } = check(&spec, output, storages)?;
     if spec.dimension == 0 {
@@ -173,7 +186,7 @@ pub fn start_build(spec: &[(String, String)], output: &str, storages: &Storages)
         _ => (spec.sample_rate * 1.1).min(1.0),
     };
     let context = BuildContext {
-        build_id: Uuid::new_v4().simple().to_string(),
+        build_id: name.to_owned(),
         output: output.to_owned(),
         factory_string: spec.factory_string.clone(),
         spec,
@@ -211,16 +224,29 @@ pub(crate) fn joins_files(storage: &dyn Storage, directory: &str) -> bool {
 /// Storage errors.
 pub fn abandon(build: &str, storages: &Storages) -> Result<bool> {
     let context = BuildContext::from_json(build)?;
+    abandon_named_build(&context.build_id, &context.output, storages)
+}
+
+/// [`abandon`] for who knows of the build no more than its name.
+///
+/// # Errors
+/// Storage errors.
+pub fn abandon_named_build(name: &str, output: &str, storages: &Storages) -> Result<bool> {
+    let output = output.trim_end_matches('/');
     // By the host's own client where there is one: ours may be what has failed.
-    if Publication::read(&context.output, storages)?.is_some_and(|begun| begun.build_id == context.build_id) {
-        warn!("the next build into {} finishes what this one began to publish", context.output);
+    if Publication::read(output, storages)?.is_some_and(|begun| begun.build_id == name) {
+        warn!("the next build into {output} finishes what this one began to publish");
         return Ok(true);
     }
-    let (storage, directory) = (storages.resolve(&context.output)?, context.temporary_directory());
+    let (storage, directory) = (storages.resolve(output)?, temporary_directory_of(name, output));
     let is_there = storage.stat(&directory)?.is_some();
     storage.delete(&directory)?;
-    remove_empty_directory(&context.output, storages)?;
+    remove_empty_directory(output, storages)?;
     Ok(is_there)
+}
+
+fn temporary_directory_of(name: &str, output: &str) -> String {
+    join(&join(output, TEMPORARY_NAME), name)
 }
 
 struct Checked<'a> {

@@ -97,7 +97,7 @@ mod verify_tests;
 mod whole_build_tests;
 mod workers;
 
-pub use build_context::{abandon, check_build, check_rows, start_build};
+pub use build_context::{abandon, abandon_named_build, check_build, check_rows, start_build, start_named_build};
 pub use cancellation::Cancellation;
 pub use error::{BuildError, ErrorKind, Result};
 pub use extension::{Extension, start_extension};
@@ -105,7 +105,7 @@ pub use fault::{Fault, raise};
 pub use import::{ImportControl, import_index};
 pub use inspect::{IndexDescription, ListsDescription, index_bytes, inspect, inspect_all, inspect_list_sizes};
 pub use publication::{finish_publication, interrupted_publication};
-pub use publish::publish;
+pub use publish::{publish, published};
 pub use receipts::bad_rows;
 pub use resumption::{
     adopt_build, assemble_tasks, delete_unnamed_files, evaluates, lost_receipts, merge_tasks, spec_defaults,

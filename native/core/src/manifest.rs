@@ -40,6 +40,9 @@ pub(crate) struct Manifest {
     pub(crate) duplicate_rows_left_out: u64,
     pub(crate) partitions: usize,
     pub(crate) fingerprint: String,
+    /// The build that published it; older manifests lack it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) build_id: String,
     /// The index beside the manifest, unless the output is shards.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) index: Option<PublishedIndex>,

@@ -12,7 +12,7 @@ use crate::stage::StageKind;
 use crate::test_builds::{OUTPUT, Rows, TestBuild};
 use crate::{
     ImportControl, abandon, check_build, finish_publication, import_index, interrupted_publication, plan_training,
-    publish, start_build, start_extension, verify,
+    publish, published, start_build, start_extension, verify,
 };
 
 /// Fails at the step of a number, and at all that follow where a process is killed rather than a step refused.
@@ -352,4 +352,18 @@ fn shards_are_not_merged_into_the_directory_above_them() {
     let error = start_extension(&shards, OUTPUT, &overwrite, &test.storages).unwrap_err();
     assert!(error.kind() == ErrorKind::InvalidSpec && error.to_string().contains("shard_0"), "{error}");
     assert!(contents(&test) == before && test.published().len() == 4);
+}
+
+#[test]
+fn a_publication_may_be_repeated_after_its_end_by_its_build_alone() {
+    for spec in [&[][..], &[("shards", "2")]] {
+        let spec = [spec, &[("factoryString", "IVF4,Flat"), ("overwrite", "false")]].concat();
+        let prepared = prepared(TestBuild::new(), &Rows::new(500, 8), &spec);
+        let storages = &prepared.test.storages;
+        let answer = publish(&prepared.build, &prepared.receipts, storages).unwrap();
+        assert_eq!(publish(&prepared.build, &prepared.receipts, storages).unwrap(), answer);
+        assert_eq!(published(OUTPUT, storages).unwrap(), answer);
+        let other = prepared.build.replacen("\"buildId\":\"", "\"buildId\":\"0", 1);
+        assert_eq!(publish(&other, &prepared.receipts, storages).unwrap_err().kind(), ErrorKind::AlreadyExists);
+    }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::build_context::{BuildContext, INDEX_NAME, MANIFEST_NAME, REPORT_NAME, SUCCESS_NAME, shard_directory};
 use crate::build_report::report_page;
-use crate::error::{BuildError, Result};
+use crate::error::{BuildError, ErrorKind, Result};
 use crate::faiss_index::FAISS_VERSION;
 use crate::index_file::IndexFile;
 use crate::inspect::StoredShape;
@@ -19,6 +19,7 @@ use crate::output_directory::{refuse_taken_output, shard_directories};
 use crate::publication::{PlacedFile, Publication, gone, put};
 use crate::receipts::{Clock, MergeReceipt, Receipts, to_json};
 use crate::training_plan::total_ledger;
+use crate::verify::published_manifest;
 
 /// The directory, among a build's temporary files, of manifests and pages that wait for their place.
 const STAGED_NAME: &str = "published";
@@ -44,7 +45,7 @@ struct Summary<'a> {
 /// when there are shards), `manifest`, `rows`, `bytes`, `fingerprint`, `crc32c` (of every file, with commas between),
 /// `factoryString`, `metric`, `dimension`, `badRows`, `seconds.<stage>`, and `json`, a one-line summary.
 ///
-/// A call that failed may be repeated: it goes on where it stopped.
+/// A call that failed may be repeated: it goes on where it stopped. So may one that did not fail.
 ///
 /// # Errors
 /// [`crate::ErrorKind::AlreadyExists`] if another build published meanwhile; [`crate::ErrorKind::NotFound`] if one
@@ -56,19 +57,22 @@ pub fn publish(build: &str, receipts: &[String], storages: &Storages) -> Result<
     let receipts = Receipts::parse(receipts)?;
     let merged = receipts.merged(context.spec.shards)?;
     let output = &context.output;
+    if let Some(answer) = published_before(&context, storages)? {
+        return Ok(answer);
+    }
     if let Some(begun) = Publication::read(output, storages)?.filter(|begun| begun.build_id == context.build_id) {
         begun.finish(output, storages)?;
         return Ok(begun.answer);
     }
     refuse_taken_output(&context.spec, output, storages)?;
     let files = merged.iter().map(|merged| checked(merged, storages)).collect::<Result<Vec<_>>>()?;
-    let manifest = manifest(&context, &receipts, &files)?;
+    let mut manifest = manifest(&context, &receipts, &files)?;
     let page = match context.spec.report {
         true => Some(report_page(&context, &receipts, &manifest)?),
         false => None,
     };
-    let publication = publication(&context, merged, &files, &manifest, page.as_deref(), storages)?;
-    let publication = Publication { answer: answer(&context, merged, &manifest)?, ..publication };
+    let publication = publication(&context, merged, &files, &mut manifest, page.as_deref(), storages)?;
+    let publication = Publication { answer: answer(&context.output, &manifest)?, ..publication };
     // Builds into one output must not overlap. One that finds its files gone or another index in place gives up
     // before it touches what is published.
     refuse_taken_output(&context.spec, output, storages)?;
@@ -78,34 +82,55 @@ pub fn publish(build: &str, receipts: &[String], storages: &Storages) -> Result<
     Ok(publication.answer)
 }
 
+/// What [`publish`] has returned for the index in `output`.
+///
+/// # Errors
+/// [`crate::ErrorKind::NotFound`] and [`crate::ErrorKind::CorruptFile`] where there is no published index; storage
+/// errors.
+pub fn published(output: &str, storages: &Storages) -> Result<Vec<(String, String)>> {
+    let output = output.trim_end_matches('/');
+    answer(output, &published_manifest(output, storages)?.manifest)
+}
+
+/// What this very build has published, for a call that is repeated after its end.
+fn published_before(context: &BuildContext, storages: &Storages) -> Result<Option<Vec<(String, String)>>> {
+    match published_manifest(&context.output, storages) {
+        Ok(found) if found.manifest.build_id == context.build_id => answer(&context.output, &found.manifest).map(Some),
+        Ok(_) => Ok(None),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::CorruptFile) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// Keys and values about what is published.
-fn answer(context: &BuildContext, merged: &[MergeReceipt], manifest: &Manifest) -> Result<Vec<(String, String)>> {
-    let index = match merged {
-        [_] => context.published(INDEX_NAME),
-        _ => context.output.clone(),
+fn answer(output: &str, manifest: &Manifest) -> Result<Vec<(String, String)>> {
+    let index = manifest.index.as_ref().map_or_else(|| output.to_owned(), |file| join(output, &file.name));
+    let files: Vec<(u64, &str)> = match &manifest.index {
+        Some(file) => vec![(file.bytes, &file.crc32c)],
+        None => manifest.shards.iter().map(|shard| (shard.bytes, shard.crc32c.as_str())).collect(),
     };
-    let bytes: u64 = merged.iter().map(|merged| merged.bytes).sum();
+    let bytes: u64 = files.iter().map(|(bytes, _)| bytes).sum();
     let summary = Summary {
         rows: manifest.rows,
         bytes,
         bad_rows: manifest.bad_rows.rows(),
         factory_string: &manifest.factory_string,
-        shards: (merged.len() > 1).then_some(merged.len()),
+        shards: manifest.index.is_none().then_some(files.len()),
         suggested_nprobe: manifest.measured.suggested_nprobe,
         seconds: &manifest.seconds,
         fingerprint: &manifest.fingerprint,
         index: &index,
     };
-    let checksums: Vec<&str> = merged.iter().map(|merged| merged.crc32c.as_str()).collect();
+    let checksums: Vec<&str> = files.iter().map(|(_, crc32c)| *crc32c).collect();
     let mut pairs = vec![
-        ("manifest".into(), context.published(MANIFEST_NAME)),
+        ("manifest".into(), join(output, MANIFEST_NAME)),
         ("rows".into(), manifest.rows.to_string()),
         ("bytes".into(), bytes.to_string()),
         ("fingerprint".into(), manifest.fingerprint.clone()),
         ("crc32c".into(), checksums.join(",")),
         ("factoryString".into(), manifest.factory_string.clone()),
-        ("metric".into(), to_json(&context.spec.metric)?.trim_matches('"').to_owned()),
-        ("dimension".into(), context.spec.dimension.to_string()),
+        ("metric".into(), to_json(&manifest.spec.metric)?.trim_matches('"').to_owned()),
+        ("dimension".into(), manifest.spec.dimension.to_string()),
         ("badRows".into(), manifest.bad_rows.rows().to_string()),
         ("json".into(), to_json(&summary)?),
         ("index".into(), index),
@@ -135,6 +160,7 @@ fn manifest(context: &BuildContext, receipts: &Receipts, files: &[PublishedIndex
             + receipts.merged.iter().map(|merged| merged.dropped_rows).sum::<u64>(),
         partitions: receipts.shards.len(),
         fingerprint: trained.fingerprint.clone(),
+        build_id: context.build_id.clone(),
         index: match files {
             [file] => Some(file.clone()),
             _ => None,
@@ -198,24 +224,23 @@ impl Staged<'_> {
     }
 }
 
-/// What is left to do when manifests and page are written.
+/// What is left to do when manifests and page are written. The manifest gets the shards that there are.
 fn publication(
     context: &BuildContext,
     merged: &[MergeReceipt],
     files: &[PublishedIndex],
-    manifest: &Manifest,
+    manifest: &mut Manifest,
     page: Option<&str>,
     storages: &Storages,
 ) -> Result<Publication> {
     let storage = storages.resolve(&context.output)?;
     let mut staged = Staged { context, storage: storage.as_ref(), files: Vec::new() };
-    let mut manifest = manifest.clone();
     let mut completed = Vec::new();
     match (merged, files) {
         ([merged], [_]) => staged.add(&merged.uri, INDEX_NAME, merged.bytes, &merged.crc32c)?,
         _ => {
             for (merged, file) in merged.iter().zip(files) {
-                let shard = stage_shard(&mut staged, merged, file, &manifest)?;
+                let shard = stage_shard(&mut staged, merged, file, manifest)?;
                 completed.push(shard.directory.clone());
                 manifest.shards.push(shard);
             }

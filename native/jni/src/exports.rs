@@ -26,7 +26,7 @@ macro_rules! guarded {
 pub(crate) const METHODS: &[NativeMethod] = &[
     guarded! { static fn build_info() -> JString },
     guarded! { static fn check_build(spec: JString[], output: JString, files: JObject) -> void },
-    guarded! { static fn start_build(spec: JString[], output: JString, files: JObject) -> JString },
+    guarded! { static fn start_build(name: JString, spec: JString[], output: JString, files: JObject) -> JString },
     guarded! { static fn plan_training(build: JString, receipts: JString[]) -> JString[] },
     guarded! {
         static fn task_memory(stage: JString, build: JString, receipts: JString[], threads: jint) -> jlong
@@ -51,7 +51,8 @@ pub(crate) const METHODS: &[NativeMethod] = &[
     guarded! { static fn cancel(stage: jlong) -> void },
     guarded! { static fn close(stage: jlong) -> void },
     guarded! { static fn publish(build: JString, receipts: JString[], files: JObject) -> JString[] },
-    guarded! { static fn abandon(build: JString, files: JObject) -> bool },
+    guarded! { static fn published(output: JString, files: JObject) -> JString[] },
+    guarded! { static fn abandon(name: JString, output: JString, files: JObject) -> bool },
     guarded! { static fn take_logs() -> JString[] },
     guarded! { static fn raise(fault: JString) -> void },
 ];
@@ -75,13 +76,15 @@ fn check_build<'local>(
 fn start_build<'local>(
     env: &mut Env<'local>,
     _class: JClass<'local>,
+    name: JString<'local>,
     spec: Strings<'local>,
     output: JString<'local>,
     files: JObject<'local>,
 ) -> Result<JString<'local>> {
+    let name = text(env, &name, "name")?;
     let spec = pairs(env, &spec, "spec")?;
     let output = text(env, &output, "output")?;
-    let build = core::start_build(&spec, &output, &storages(env, &files)?)?;
+    let build = core::start_named_build(&name, &spec, &output, &storages(env, &files)?)?;
     Ok(env.new_string(build)?)
 }
 
@@ -225,14 +228,27 @@ fn publish<'local>(
     strings(env, facts.into_iter().flat_map(|(key, value)| [key, value]))
 }
 
+fn published<'local>(
+    env: &mut Env<'local>,
+    _class: JClass<'local>,
+    output: JString<'local>,
+    files: JObject<'local>,
+) -> Result<Strings<'local>> {
+    let output = text(env, &output, "output")?;
+    let facts = core::published(&output, &storages(env, &files)?)?;
+    strings(env, facts.into_iter().flat_map(|(key, value)| [key, value]))
+}
+
 fn abandon<'local>(
     env: &mut Env<'local>,
     _class: JClass<'local>,
-    build: JString<'local>,
+    name: JString<'local>,
+    output: JString<'local>,
     files: JObject<'local>,
 ) -> Result<bool> {
-    let build = text(env, &build, "build")?;
-    Ok(core::abandon(&build, &storages(env, &files)?)?)
+    let name = text(env, &name, "name")?;
+    let output = text(env, &output, "output")?;
+    Ok(core::abandon_named_build(&name, &output, &storages(env, &files)?)?)
 }
 
 fn take_logs<'local>(env: &mut Env<'local>, _class: JClass<'local>) -> Result<Strings<'local>> {

@@ -29,8 +29,8 @@ public class SpecKeyTest {
     private static String specOfBuild(String... keyAndValue) {
         List<String> spec = new ArrayList<>(Arrays.asList("dimension", "4"));
         spec.addAll(Arrays.asList(keyAndValue));
-        String build = NativeBridge.startBuild(spec.toArray(new String[0]), "memory:/out", null);
-        NativeBridge.abandon(build, null);
+        String build = NativeBridge.startBuild("name", spec.toArray(new String[0]), "memory:/out", null);
+        NativeBridge.abandon("name", "memory:/out", null);
         int begin = build.indexOf("\"spec\":");
         return build.substring(begin, build.indexOf('}', begin));
     }

@@ -21,6 +21,7 @@ import org.apache.beam.sdk.values.PCollection;
 public final class BuildFaissIndex extends PTransform<PCollection<KV<Long, float[]>>, PCollection<IndexReceipt>> {
     private static final long serialVersionUID = 1L;
 
+    private final String build = StagedBuild.newName();
     private final IndexSpec spec;
     private final String outputDirectory;
 
@@ -46,7 +47,20 @@ public final class BuildFaissIndex extends PTransform<PCollection<KV<Long, float
 
     @Override
     public PCollection<IndexReceipt> expand(PCollection<KV<Long, float[]>> rows) {
-        return new StageGraph(rows.getPipeline(), (name, begins) -> rows, spec, outputDirectory).build();
+        return new StageGraph(rows.getPipeline(), (name, begins) -> rows, build, spec, outputDirectory).build();
+    }
+
+    /**
+     * Deletes what the build has written, for callers whose pipeline has failed or was cancelled; a runner has no step
+     * that would do it. A finished index is left alone.
+     */
+    public void abandon() {
+        StagedBuild.abandon(build, outputDirectory, new BeamFiles(outputDirectory));
+    }
+
+    /** What the build hands on, for callers whose pipeline has ended. */
+    public IndexReceipt receipt() {
+        return StagedBuild.published(outputDirectory, new BeamFiles(outputDirectory));
     }
 
     @Override
@@ -75,7 +89,7 @@ public final class BuildFaissIndex extends PTransform<PCollection<KV<Long, float
         @Override
         public PCollection<IndexReceipt> expand(PBegin begin) {
             StageGraph.Rows rows = (name, begins) -> begins.get().apply(name + " rows", source);
-            return new StageGraph(begin.getPipeline(), rows, build.spec, build.outputDirectory).build();
+            return new StageGraph(begin.getPipeline(), rows, build.build, build.spec, build.outputDirectory).build();
         }
 
         @Override

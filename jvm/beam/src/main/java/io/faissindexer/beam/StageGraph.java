@@ -44,13 +44,15 @@ final class StageGraph {
 
     private final Pipeline pipeline;
     private final Rows rows;
+    private final String name;
     private final IndexSpec spec;
     private final String output;
 
-    /** A graph that is not there yet. */
-    StageGraph(Pipeline pipeline, Rows rows, IndexSpec spec, String output) {
+    /** The graph of a build by its name, which is not there yet. */
+    StageGraph(Pipeline pipeline, Rows rows, String name, IndexSpec spec, String output) {
         this.pipeline = pipeline;
         this.rows = rows;
+        this.name = name;
         this.spec = spec;
         this.output = output;
     }
@@ -104,11 +106,12 @@ final class StageGraph {
     }
 
     private PCollection<StagedBuild> started() {
+        String build = name;
         IndexSpec given = spec;
         String directory = output;
         if (given.dimension().isPresent()) {
             return step("start", StagedBuild.class,
-                    earlier -> List.of(StagedBuild.start(given, directory, new BeamFiles(directory))));
+                    earlier -> List.of(StagedBuild.start(build, given, directory, new BeamFiles(directory))));
         }
         PCollectionView<List<Integer>> dimensions =
                 rows.forStage("dimension", () -> pulse("dimension"))
@@ -121,7 +124,7 @@ final class StageGraph {
                         throw new FaissIndexException(Kind.TOO_FEW_ROWS, "the input has no row with an embedding");
                     }
                     IndexSpec complete = given.toBuilder().dimension(earlier.get(dimensions).get(0)).build();
-                    return List.of(StagedBuild.start(complete, directory, new BeamFiles(directory)));
+                    return List.of(StagedBuild.start(build, complete, directory, new BeamFiles(directory)));
                 },
                 dimensions);
     }

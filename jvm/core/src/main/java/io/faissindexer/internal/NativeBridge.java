@@ -29,8 +29,11 @@ public final class NativeBridge {
     /** Checks all of the spec and the output directory that can be checked without the dimension; writes nothing. */
     public static native void checkBuild(String[] spec, String output, Object files);
 
-    /** Checks the spec and the output directory and makes room for the build's files. Returns the build. */
-    public static native String startBuild(String[] spec, String output, Object files);
+    /**
+     * Checks the spec and the output directory and makes room for the files of a build, whose name is of letters and
+     * digits. Returns the build.
+     */
+    public static native String startBuild(String name, String[] spec, String output, Object files);
 
     /**
      * Decides what to train on. Returns {@code build}, with that decision, whether to {@code resample}, {@code notes}
@@ -70,8 +73,11 @@ public final class NativeBridge {
     /** Puts the index, its manifest and the mark of success in place. Returns what the build's receipt states. */
     public static native String[] publish(String build, String[] receipts, Object files);
 
+    /** What {@link #publish} has returned for the index in a directory. */
+    public static native String[] published(String output, Object files);
+
     /** Deletes what a failed build has left. Returns false when another build had done so before. */
-    public static native boolean abandon(String build, Object files);
+    public static native boolean abandon(String name, String output, Object files);
 
     /** The log records since the last call, as level, target and message in turn. */
     public static native String[] takeLogs();

@@ -41,13 +41,14 @@ public final class IndexBuild {
      */
     public IndexReceipt run(IndexSpec spec, String outputDirectory) {
         IndexSpec complete = withDimension(spec, outputDirectory);
-        Course course = new Course(StagedBuild.start(complete, outputDirectory, engine.files()));
+        String name = StagedBuild.newName();
+        Course course = new Course(StagedBuild.start(name, complete, outputDirectory, engine.files()));
         try {
             return course.run();
         } catch (FaissIndexException failure) {
-            throw abandoned(course.build, outputDirectory, failure);
+            throw abandoned(name, outputDirectory, failure);
         } catch (Throwable failure) {
-            abandon(course.build, failure);
+            abandon(name, outputDirectory, failure);
             throw failure;
         }
     }
@@ -64,8 +65,8 @@ public final class IndexBuild {
     }
 
     /** Abandons a build. Returns why it failed, which of a build that lost its files is not that they are missing. */
-    private static FaissIndexException abandoned(StagedBuild build, String output, FaissIndexException failure) {
-        boolean hadItsFiles = abandon(build, failure);
+    private FaissIndexException abandoned(String name, String output, FaissIndexException failure) {
+        boolean hadItsFiles = abandon(name, output, failure);
         boolean maybeForWantOfThem = failure.kind() == Kind.STORAGE || failure.kind() == Kind.NOT_FOUND;
         if (hadItsFiles || !maybeForWantOfThem) {
             return failure;
@@ -77,9 +78,9 @@ public final class IndexBuild {
     }
 
     /** Returns false when what the build has written was deleted by somebody else. */
-    private static boolean abandon(StagedBuild build, Throwable failure) {
+    private boolean abandon(String name, String output, Throwable failure) {
         try {
-            return build.abandon();
+            return StagedBuild.abandon(name, output, engine.files());
         } catch (RuntimeException leftBehind) {
             failure.addSuppressed(leftBehind);
             LOG.warn("what the failed build has written cannot be deleted: " + leftBehind.getMessage());

@@ -14,6 +14,7 @@ import java.util.Collection;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.UUID;
 
 /**
  * A build that has been started, stage by stage, for engines that cannot wait for one stage before they describe the
@@ -34,6 +35,11 @@ public final class StagedBuild implements Serializable {
         this.files = files;
     }
 
+    /** A name that no other build has. */
+    public static String newName() {
+        return UUID.randomUUID().toString().replace("-", "");
+    }
+
     /**
      * Checks all of a spec and an output directory that can be checked without the dimension; writes nothing.
      *
@@ -48,14 +54,16 @@ public final class StagedBuild implements Serializable {
     }
 
     /**
-     * Starts a build: makes room for its files in the output directory.
+     * Starts a build: makes room for its files in the output directory. A call that is repeated changes nothing.
      *
+     * @param name by which {@link #abandon} finds it
      * @param spec with its dimension
      * @throws FaissIndexException when it cannot be built
      */
-    public static StagedBuild start(IndexSpec spec, String outputDirectory, FileSystemHook.Factory files) {
+    public static StagedBuild start(
+            String name, IndexSpec spec, String outputDirectory, FileSystemHook.Factory files) {
         StageCall.loadLibrary();
-        String build = with(files, hook -> NativeBridge.startBuild(pairs(spec), outputDirectory, hook));
+        String build = with(files, hook -> NativeBridge.startBuild(name, pairs(spec), outputDirectory, hook));
         return new StagedBuild(build, spec.dimension().orElse(0), files);
     }
 
@@ -87,16 +95,22 @@ public final class StagedBuild implements Serializable {
                 Boolean.parseBoolean(decision.get("evaluates")));
     }
 
-    /** Puts the index in place, by all stages. A call that failed may be repeated: it goes on where it stopped. */
+    /** Puts the index in place, by all stages. A call may be repeated: it goes on where it stopped. */
     public IndexReceipt publish(Collection<StageOutcome> all) {
         StageCall.loadLibrary();
         return new IndexReceipt(facts(with(files, hook -> NativeBridge.publish(build, receipts(all), hook))));
     }
 
-    /** Deletes what the build has written. Returns false when another build had done so before. */
-    public boolean abandon() {
+    /** What {@link #publish} has returned for the index in a directory. */
+    public static IndexReceipt published(String outputDirectory, FileSystemHook.Factory files) {
         StageCall.loadLibrary();
-        return with(files, hook -> NativeBridge.abandon(build, hook));
+        return new IndexReceipt(facts(with(files, hook -> NativeBridge.published(outputDirectory, hook))));
+    }
+
+    /** Deletes what a build has written. Returns false when another build had done so before. */
+    public static boolean abandon(String name, String outputDirectory, FileSystemHook.Factory files) {
+        StageCall.loadLibrary();
+        return with(files, hook -> NativeBridge.abandon(name, outputDirectory, hook));
     }
 
     private StageCall call(String name, Collection<StageOutcome> earlier) {

@@ -42,14 +42,14 @@ public class NativeBoundaryTest {
 
     @Before
     public void openStage() {
-        build = NativeBridge.startBuild(SPEC, folder.getRoot() + "/out", null);
+        build = NativeBridge.startBuild("name", SPEC, folder.getRoot() + "/out", null);
         stage = NativeBridge.openStage("sample", build, NONE, 0, 1, null);
     }
 
     @After
     public void closeStage() {
         NativeBridge.close(stage);
-        NativeBridge.abandon(build, null);
+        NativeBridge.abandon("name", folder.getRoot() + "/out", null);
     }
 
     @Test
@@ -100,10 +100,13 @@ public class NativeBoundaryTest {
     @Test
     public void textsThatCannotBeReadAreRefusedByName() {
         String out = folder.getRoot() + "/other";
-        assertFails(Kind.INVALID_SPEC, "spec", () -> NativeBridge.startBuild(null, out, null));
-        assertFails(Kind.INVALID_SPEC, "output", () -> NativeBridge.startBuild(SPEC, null, null));
-        assertFails(Kind.INVALID_SPEC, "'seed'", () -> NativeBridge.startBuild(new String[] {"seed"}, out, null));
-        assertFails(Kind.INVALID_SPEC, "spec[1]", () -> NativeBridge.startBuild(new String[] {"a", null}, out, null));
+        assertFails(Kind.INVALID_SPEC, "'a/b'", () -> NativeBridge.startBuild("a/b", SPEC, out, null));
+        assertFails(Kind.INVALID_SPEC, "spec", () -> NativeBridge.startBuild("name", null, out, null));
+        assertFails(Kind.INVALID_SPEC, "output", () -> NativeBridge.startBuild("name", SPEC, null, null));
+        for (String[] spec : new String[][] {{"seed"}, {"a", null}}) {
+            String culprit = spec.length == 1 ? "'seed'" : "spec[1]";
+            assertFails(Kind.INVALID_SPEC, culprit, () -> NativeBridge.startBuild("name", spec, out, null));
+        }
         assertFails(Kind.INVALID_SPEC, "build", () -> NativeBridge.openStage("sample", null, NONE, 0, 1, null));
         assertFails(Kind.INVALID_SPEC, "'guess'", () -> NativeBridge.openStage("guess", build, NONE, 0, 1, null));
         assertFails(Kind.INVALID_SPEC, "nonsense", () -> NativeBridge.openStage("train", "nonsense", NONE, 0, 1, null));
@@ -128,14 +131,14 @@ public class NativeBoundaryTest {
 
     @Test
     public void aSchemeThatNeedsAHookIsRefusedByNameWithoutOne() {
-        assertFails(Kind.INVALID_SPEC, "hooked", () -> NativeBridge.startBuild(SPEC, "hooked:/out", null));
+        assertFails(Kind.INVALID_SPEC, "hooked", () -> NativeBridge.startBuild("name", SPEC, "hooked:/out", null));
     }
 
     @Test
     public void whatAHookThrowsArrivesWithItsMessage() throws IOException {
         Path regularFile = folder.newFile("file").toPath();
         try (DirectoryHook hook = new DirectoryHook(regularFile)) {
-            assertFails(null, "file", () -> NativeBridge.startBuild(SPEC, "hooked:/out", hook));
+            assertFails(null, "file", () -> NativeBridge.startBuild("name", SPEC, "hooked:/out", hook));
         }
     }
 
