@@ -5,6 +5,7 @@ import io.faissindexer.ReferenceBuild;
 import java.io.File;
 import java.io.IOException;
 import java.util.List;
+import java.util.Set;
 import org.apache.beam.sdk.Pipeline;
 import org.apache.beam.sdk.PipelineResult;
 import org.apache.beam.sdk.options.PipelineOptionsFactory;
@@ -20,12 +21,12 @@ public class EveryRunnerTest {
     @Rule
     public final TemporaryFolder folder = new TemporaryFolder();
 
-    private static final BuildFaissIndex build(File output) {
+    private static BuildFaissIndex build(String output) {
         return BuildFaissIndex.into(
-                output.getPath(), ReferenceBuild.spec().toBuilder().dimension(ReferenceRows.DIMENSION).build());
+                output, ReferenceBuild.spec().toBuilder().dimension(ReferenceRows.DIMENSION).build());
     }
 
-    private static Pipeline pipeline() {
+    static Pipeline pipeline() {
         String[] options = System.getProperty("faissindexer.test.options", "").split(" ");
         return Pipeline.create(PipelineOptionsFactory.fromArgs(options).create());
     }
@@ -42,7 +43,7 @@ public class EveryRunnerTest {
         ReferenceRows.writeParquet(new File(input, "a.parquet"), 0, 2);
         ReferenceRows.writeAvro(new File(input, "b.avro"), 1, 2);
         File output = folder.newFolder();
-        BuildFaissIndex build = build(output);
+        BuildFaissIndex build = build(output.getPath());
         Pipeline pipeline = pipeline();
         pipeline.apply(build.of(EmbeddingFiles.of(List.of(input.getPath()), "entityId", "embedding")));
         assertBuilt(pipeline, build, output);
@@ -51,12 +52,23 @@ public class EveryRunnerTest {
     @Test
     public void aCollectionBecomesTheIndexThatEveryEngineBuilds() throws IOException {
         File output = folder.newFolder();
-        BuildFaissIndex build = build(output);
+        BuildFaissIndex build = build(output.getPath());
         Pipeline pipeline = pipeline();
         PCollection<IndexReceipt> receipts = pipeline
                 .apply(Create.of(ReferenceRows.all()).withCoder(FloatArrayCoder.ofRows()))
                 .apply(build);
         Assert.assertNotNull(receipts.getCoder());
         assertBuilt(pipeline, build, output);
+    }
+
+    @Test
+    public void anObjectStoreGetsTheIndexThatEveryEngineBuilds() {
+        BuildFaissIndex build = build("store://bucket/out");
+        Pipeline pipeline = pipeline();
+        pipeline.apply(Create.of(ReferenceRows.all()).withCoder(FloatArrayCoder.ofRows())).apply(build);
+        Assert.assertEquals(PipelineResult.State.DONE, pipeline.run().waitUntilFinish());
+        Assert.assertEquals(ReferenceBuild.CRC32C, build.receipt().crc32c());
+        Assert.assertEquals(
+                Set.of("_SUCCESS", "faiss.index", "faiss.manifest.json"), ObjectStore.names("store://bucket/out"));
     }
 }
