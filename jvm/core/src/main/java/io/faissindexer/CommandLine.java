@@ -33,16 +33,50 @@ public final class CommandLine {
      * @throws FaissIndexException of kind INVALID_SPEC for arguments that make no sense
      */
     public static CommandLine parse(String... arguments) {
+        CommandLine line = parseWithOptionalInput(arguments);
+        if (!line.isHelp()) {
+            line.require(!line.inputs.isEmpty(), INPUT);
+        }
+        return line;
+    }
+
+    /**
+     * Reads the arguments of a program that may have its rows from elsewhere than {@code --input}.
+     *
+     * @throws FaissIndexException of kind INVALID_SPEC for arguments that make no sense
+     */
+    public static CommandLine parseWithOptionalInput(String... arguments) {
         CommandLine line = new CommandLine();
         Arguments rest = new Arguments(arguments);
         while (rest.hasNext()) {
             line.readFlag(rest.next(), rest);
         }
         if (!line.isHelp()) {
-            line.require(!line.inputs.isEmpty(), INPUT);
             line.require(line.single.containsKey(OUTPUT), OUTPUT);
         }
         return line;
+    }
+
+    /** Every flag, without the dashes before it. */
+    public static List<String> flags() {
+        List<String> flags = new ArrayList<>(Arrays.asList(INPUT, ID_COLUMN, EMBEDDING_COLUMN, OUTPUT, HELP));
+        for (SpecKey key : SpecKey.values()) {
+            flags.add(key.flag());
+        }
+        return flags;
+    }
+
+    /** Whether a flag may stand alone, meaning {@code true}. */
+    public static boolean isSwitch(String flag) {
+        if (flag.equals(HELP)) {
+            return true;
+        }
+        for (SpecKey key : SpecKey.values()) {
+            if (key.flag().equals(flag)) {
+                return key.isSwitch();
+            }
+        }
+        return false;
     }
 
     /** Whether the user only wants to know what there is. */
@@ -50,7 +84,7 @@ public final class CommandLine {
         return single.containsKey(HELP);
     }
 
-    /** What to read, at least one. */
+    /** What to read; at least one, where the program has its rows from nowhere else. */
     public List<String> inputs() {
         return Collections.unmodifiableList(inputs);
     }
@@ -150,26 +184,6 @@ public final class CommandLine {
         if (!isGiven) {
             throw invalid("--" + flag + " is missing; --" + HELP + " shows an example");
         }
-    }
-
-    private static boolean isSwitch(String flag) {
-        if (flag.equals(HELP)) {
-            return true;
-        }
-        for (SpecKey key : SpecKey.values()) {
-            if (key.flag().equals(flag)) {
-                return key.isSwitch();
-            }
-        }
-        return false;
-    }
-
-    private static List<String> flags() {
-        List<String> flags = new ArrayList<>(Arrays.asList(INPUT, ID_COLUMN, EMBEDDING_COLUMN, OUTPUT, HELP));
-        for (SpecKey key : SpecKey.values()) {
-            flags.add(key.flag());
-        }
-        return flags;
     }
 
     private static FaissIndexException invalid(String message) {

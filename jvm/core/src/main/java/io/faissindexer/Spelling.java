@@ -3,12 +3,12 @@ package io.faissindexer;
 import java.util.List;
 
 /** Finds what somebody may have meant. */
-final class Spelling {
+public final class Spelling {
     private Spelling() {
     }
 
     /** The word with the fewest letters to add, drop or change; of equals the first. */
-    static String nearest(String word, List<String> known) {
+    public static String nearest(String word, List<String> known) {
         String best = known.get(0);
         for (String candidate : known) {
             if (distance(word, candidate) < distance(word, best)) {

@@ -87,6 +87,13 @@ public class CommandLineTest {
         assertMessage("--output is missing", () -> CommandLine.parse("--input", "/in"));
     }
 
+    @Test
+    public void theInputMayComeFromElsewhereWhereTheProgramSaysSo() {
+        CommandLine line = CommandLine.parseWithOptionalInput("--output", "/out");
+        assertTrue(line.inputs().isEmpty());
+        assertMessage("--output is missing", () -> CommandLine.parseWithOptionalInput("--input", "/in"));
+    }
+
     private static void assertRefused(String message, String... arguments) {
         assertMessage(message, () -> parse(arguments));
     }
