@@ -66,9 +66,17 @@ final class PartitionStageFn extends DoFn<KV<Long, float[]>, StageOutcome> {
     @Teardown
     public void close() throws IOException {
         PartitionRun ended = run;
+        StageMetrics counted = metrics;
         run = null;
-        if (ended != null) {
-            ended.close();
+        metrics = null;
+        try {
+            if (ended != null) {
+                ended.close();
+            }
+        } finally {
+            if (counted != null) {
+                counted.close();
+            }
         }
     }
 }

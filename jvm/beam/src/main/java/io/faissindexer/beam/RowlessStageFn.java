@@ -18,9 +18,11 @@ final class RowlessStageFn extends DoFn<Integer, StageOutcome> {
     /** Runs a task. */
     @ProcessElement
     public void process(ProcessContext context) throws Exception {
-        StageMetrics metrics = new StageMetrics(Runtime.getRuntime().availableProcessors());
-        StageOutcome outcome = context.sideInput(stage).run(context.element(), metrics);
-        metrics.end(outcome);
+        StageOutcome outcome;
+        try (StageMetrics metrics = new StageMetrics(Runtime.getRuntime().availableProcessors())) {
+            outcome = context.sideInput(stage).run(context.element(), metrics);
+            metrics.end(outcome);
+        }
         context.output(outcome);
     }
 }

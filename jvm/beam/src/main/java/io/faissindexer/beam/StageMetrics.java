@@ -3,11 +3,12 @@ package io.faissindexer.beam;
 import io.faissindexer.stages.StageControl;
 import io.faissindexer.stages.StageOutcome;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicLong;
 import org.apache.beam.sdk.metrics.Metrics;
 
 /** A stage at work on the thread that makes this, and what it counts, as the pages of a runner show it. */
-final class StageMetrics implements StageControl {
+final class StageMetrics implements StageControl, AutoCloseable {
     private static final String NAMESPACE = "faiss-indexer";
 
     private final int threads;
@@ -15,9 +16,11 @@ final class StageMetrics implements StageControl {
     private final long begin = System.nanoTime();
     private final AtomicLong rows = new AtomicLong();
     private final AtomicLong bytes = new AtomicLong();
+    private final AtomicBoolean isAtWork = new AtomicBoolean(true);
 
     StageMetrics(int threads) {
         this.threads = threads;
+        StagesAtWork.ofProcess().begin();
     }
 
     @Override
@@ -27,7 +30,7 @@ final class StageMetrics implements StageControl {
 
     @Override
     public boolean isCancelled() {
-        return worker.isInterrupted();
+        return worker.isInterrupted() || StagesAtWork.ofProcess().isHalted();
     }
 
     /** Beam knows metrics on the thread of a bundle only, so that they wait for its end. */
@@ -46,6 +49,14 @@ final class StageMetrics implements StageControl {
         outcome.badRows().forEach((kind, number) -> Metrics.counter(NAMESPACE, "bad rows " + kind).inc(number));
         if (!outcome.isDone()) {
             Metrics.counter(NAMESPACE, "failed tasks").inc();
+        }
+    }
+
+    /** The stage is at work no longer, however it has ended. */
+    @Override
+    public void close() {
+        if (isAtWork.getAndSet(false)) {
+            StagesAtWork.ofProcess().end();
         }
     }
 }
