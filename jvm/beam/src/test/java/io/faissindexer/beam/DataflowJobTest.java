@@ -29,6 +29,8 @@ public class DataflowJobTest {
                 "--service_account_email=builder@project", "--metric=ip",
                 "--input=gs://bucket/rows", "--output_location=" + new File(folder.getRoot(), "index"),
                 "--template_location=" + template,
+                // Beam asks the bucket how it deletes where it has to derive this.
+                "--gcp_temp_location=gs://bucket/temp",
                 "--path_validator_class=" + NoopPathValidator.class.getName(),
                 "--stager_class=" + ListingStager.class.getName(),
                 "--credential_factory_class=" + NoopCredentialFactory.class.getName()));
