@@ -50,8 +50,8 @@ public final class IndexBuilderApp {
     }
 
     /**
-     * Runs the program and returns its exit code. The last line of stdout is the receipt as JSON; what goes on, and what
-     * went wrong, is said on stderr.
+     * Runs the program and returns its exit code. The last line of stdout is the receipt as JSON; what goes on, and
+     * what went wrong, is said on stderr.
      */
     public static int run(String... arguments) {
         return new IndexBuilderApp().runWith(arguments);

@@ -4,9 +4,9 @@ import io.faissindexer.FaissIndexException;
 import io.faissindexer.FaissIndexException.Kind;
 
 /**
- * Counts the stages that are at work in this process, so that a program whose build has failed or is not wanted any more
- * can wait for them: a runner that has been cancelled lets work go on that has begun, and what it writes after the
- * build's files were deleted would stay.
+ * Counts the stages that are at work in this process, so that a program whose build has failed or is not wanted any
+ * more can wait for them: a runner that has been cancelled lets work go on that has begun, and what it writes after
+ * the build's files were deleted would stay.
  */
 final class StagesAtWork {
     private static final StagesAtWork OF_PROCESS = new StagesAtWork();
