@@ -6,6 +6,7 @@ import io.faissindexer.stages.StagedBuild;
 import java.util.Objects;
 import org.apache.beam.sdk.options.PipelineOptions;
 import org.apache.beam.sdk.transforms.PTransform;
+import org.apache.beam.sdk.transforms.ParDo;
 import org.apache.beam.sdk.transforms.display.DisplayData;
 import org.apache.beam.sdk.values.KV;
 import org.apache.beam.sdk.values.PBegin;
@@ -83,13 +84,14 @@ public final class BuildFaissIndex extends PTransform<PCollection<KV<Long, float
 
         OfSource(BuildFaissIndex build, EmbeddingSource source) {
             this.build = build;
-            this.source = Objects.requireNonNull(source, "source");
+            this.source = Objects.requireNonNull(source, "source").forBuild(build.build);
         }
 
         @Override
         public PCollection<IndexReceipt> expand(PBegin begin) {
             StageGraph.Rows rows = (name, begins) -> begins.get().apply(name + " rows", source);
-            return new StageGraph(begin.getPipeline(), rows, build.build, build.spec, build.outputDirectory).build();
+            return new StageGraph(begin.getPipeline(), rows, build.build, build.spec, build.outputDirectory).build()
+                    .apply("release", ParDo.of(new ReleaseFn(source)));
         }
 
         @Override

@@ -1,5 +1,7 @@
 package io.faissindexer.beam;
 
+import java.io.IOException;
+import org.apache.beam.sdk.options.PipelineOptions;
 import org.apache.beam.sdk.transforms.PTransform;
 import org.apache.beam.sdk.values.KV;
 import org.apache.beam.sdk.values.PCollection;
@@ -10,4 +12,13 @@ import org.apache.beam.sdk.values.PCollection;
  */
 public abstract class EmbeddingSource extends PTransform<PCollection<Integer>, PCollection<KV<Long, float[]>>> {
     private static final long serialVersionUID = 1L;
+
+    /** The same rows as one build reads them, which may keep something between its passes. */
+    EmbeddingSource forBuild(String build) {
+        return this;
+    }
+
+    /** Deletes what was kept for a build; called on a worker once its index is in place. */
+    void release(PipelineOptions options) throws IOException, InterruptedException {
+    }
 }

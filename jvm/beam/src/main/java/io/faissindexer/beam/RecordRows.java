@@ -4,6 +4,7 @@ import io.faissindexer.FaissIndexException;
 import io.faissindexer.FaissIndexException.Kind;
 import java.util.List;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.apache.avro.Schema;
 import org.apache.avro.generic.GenericRecord;
 import org.apache.avro.generic.IndexedRecord;
@@ -63,10 +64,15 @@ final class RecordRows implements SerializableFunction<GenericRecord, KV<Long, f
     private static Object value(GenericRecord record, String column) {
         Schema.Field field = record.getSchema().getField(column);
         if (field == null) {
-            throw new FaissIndexException(Kind.INVALID_SPEC, "there is no column '" + column + "'; the columns are "
-                    + record.getSchema().getFields().stream().map(Schema.Field::name).collect(Collectors.joining(", ")));
+            throw noColumn(column, record.getSchema().getFields().stream().map(Schema.Field::name));
         }
         return record.get(field.pos());
+    }
+
+    /** The failure for a column that is not among those of an input. */
+    static FaissIndexException noColumn(String column, Stream<String> columns) {
+        return new FaissIndexException(Kind.INVALID_SPEC,
+                "there is no column '" + column + "'; the columns are " + columns.collect(Collectors.joining(", ")));
     }
 
     private static FaissIndexException unusable(String column, Object value, String expectation) {
