@@ -214,7 +214,7 @@ final class BigQueryInput implements Serializable {
         return result;
     }
 
-    /** Where the result of the query is, also before it is there. A dataset is in one location, so there is one for each. */
+    /** Where the result of the query will be. A dataset is in one location, so there is one for each. */
     private TableReference resultTable(String location, BigQueryOptions options) {
         String ownDataset =
                 location == null ? NAME : NAME + "_" + location.toLowerCase(Locale.ROOT).replace('-', '_');

@@ -4,7 +4,7 @@ import org.apache.avro.generic.GenericRecord;
 import org.apache.beam.sdk.transforms.SerializableFunction;
 import org.apache.beam.sdk.values.KV;
 
-/** Takes the id and the embedding out of a record of BigQuery, which hands out an array that is NULL as an empty one. */
+/** Takes the id and the embedding out of a record of BigQuery, whose arrays are empty where they are NULL. */
 final class BigQueryRows implements SerializableFunction<GenericRecord, KV<Long, float[]>> {
     private static final long serialVersionUID = 1L;
 

@@ -33,7 +33,7 @@ import org.apache.beam.sdk.io.gcp.bigquery.BigQueryUtils;
 import org.apache.beam.sdk.io.gcp.testing.FakeBigQueryServices.FakeBigQueryServerStream;
 import org.apache.beam.sdk.io.gcp.testing.FakeDatasetService;
 
-/** The tables of a fake service in several streams, of which each has several blocks, with the selected columns only. */
+/** The tables of a fake service: the selected columns, in several streams of several blocks. */
 final class FakeStorageClient implements StorageClient, Serializable {
     private static final long serialVersionUID = 1L;
     private static final int STREAMS = 3;
