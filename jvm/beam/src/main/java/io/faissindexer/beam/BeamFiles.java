@@ -5,8 +5,8 @@ import java.util.Locale;
 import java.util.Set;
 
 /**
- * Reaches the files of a build through Beam's file systems, with the credentials of the pipeline, but for those that the
- * native library reaches itself.
+ * Reaches the files of a build through Beam's file systems, with the credentials of the pipeline, but for those that
+ * the native library reaches itself.
  */
 final class BeamFiles implements FileSystemHook.Factory {
     private static final long serialVersionUID = 1L;

@@ -24,9 +24,9 @@ import org.apache.beam.sdk.values.TypeDescriptor;
  * Embeddings in a table of BigQuery or in the result of a query.
  *
  * <p>A build reads all rows twice: for the sample and to encode them; once more where nobody says the dimension, and
- * once in a while for another sample. A query, and an export, is run once for a build, which deletes the result when the
- * index is in place; so all passes see the same rows. A table that is read directly is read as it is at the time, and
- * should not change during the build.
+ * once in a while for another sample. A query, and an export, is run once for a build, which deletes the result when
+ * the index is in place; so all passes see the same rows. A table that is read directly is read as it is at the time,
+ * and should not change during the build.
  *
  * <p>{@code BigQueryIO} reads as soon as the pipeline starts and cannot wait for a stage, which is why only what it is
  * made of is in use here.

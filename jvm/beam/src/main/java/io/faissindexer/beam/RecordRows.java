@@ -12,8 +12,8 @@ import org.apache.beam.sdk.transforms.SerializableFunction;
 import org.apache.beam.sdk.values.KV;
 
 /**
- * Takes the id and the embedding out of a record, whose components are rounded to the nearest float. A component that is
- * null becomes one that is not a number, for which the row is left out as well.
+ * Takes the id and the embedding out of a record, whose components are rounded to the nearest float. A component that
+ * is null becomes one that is not a number, for which the row is left out as well.
  */
 final class RecordRows implements SerializableFunction<GenericRecord, KV<Long, float[]>> {
     private static final long serialVersionUID = 1L;

@@ -8,7 +8,6 @@ import io.faissindexer.stages.PartitionStage;
 import io.faissindexer.stages.RowlessStage;
 import io.faissindexer.stages.StageOutcome;
 import io.faissindexer.stages.StagePlan;
-import io.faissindexer.stages.StagedBuild;
 import java.io.Serializable;
 import java.util.ArrayList;
 import java.util.List;
@@ -88,8 +87,6 @@ final class StageGraph {
         String name = build;
         IndexSpec given = spec;
         String directory = output;
-        SerializableFunction<IndexSpec, StagesSoFar> start = complete ->
-                StagesSoFar.none(StagedBuild.start(name, complete, directory, new BeamFiles(directory)));
         PCollection<Integer> begin = pipeline.apply("begin", Create.of(0));
         PCollection<IndexSpec> complete;
         if (given.dimension().isPresent()) {
@@ -111,7 +108,8 @@ final class StageGraph {
                         return given.toBuilder().dimension(found).build();
                     }));
         }
-        return complete.apply("start", MapElements.into(TypeDescriptor.of(StagesSoFar.class)).via(start));
+        return complete.apply("start", MapElements.into(TypeDescriptor.of(StagesSoFar.class))
+                .via(known -> StagesSoFar.begin(name, known, directory)));
     }
 
     private PCollection<StagesSoFar> onEveryPartition(
@@ -119,8 +117,8 @@ final class StageGraph {
             PCollection<StagesSoFar> soFar,
             SerializableFunction<StagesSoFar, List<PartitionStage>> stageOf,
             Next next) {
-        PCollection<PartitionStage> stage =
-                soFar.apply(name + " stage", FlatMapElements.into(TypeDescriptor.of(PartitionStage.class)).via(stageOf));
+        PCollection<PartitionStage> stage = soFar.apply(
+                name + " stage", FlatMapElements.into(TypeDescriptor.of(PartitionStage.class)).via(stageOf));
         PCollectionView<List<PartitionStage>> view = stage.apply(name + " view", View.asList());
         PCollection<StageOutcome> outcomes = rows
                 .forStage(name, () -> stage.apply(

@@ -2,6 +2,7 @@ package io.faissindexer.beam;
 
 import io.faissindexer.FaissIndexException;
 import io.faissindexer.FaissIndexException.Kind;
+import java.util.function.Supplier;
 
 /**
  * Counts the stages that are at work in this process, so that a program whose build has failed or is not wanted any
@@ -34,6 +35,16 @@ final class StagesAtWork {
     synchronized void end() {
         atWork--;
         notifyAll();
+    }
+
+    /** Does something that writes files as a stage does. */
+    <T> T during(Supplier<T> work) {
+        begin();
+        try {
+            return work.get();
+        } finally {
+            end();
+        }
     }
 
     /** Whether the stages are to end. */

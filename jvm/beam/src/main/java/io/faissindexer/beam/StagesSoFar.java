@@ -3,6 +3,7 @@ package io.faissindexer.beam;
 import io.faissindexer.FaissIndexException;
 import io.faissindexer.FaissIndexException.Kind;
 import io.faissindexer.IndexReceipt;
+import io.faissindexer.IndexSpec;
 import io.faissindexer.stages.PartitionStage;
 import io.faissindexer.stages.RowlessStage;
 import io.faissindexer.stages.StageOutcome;
@@ -32,8 +33,10 @@ final class StagesSoFar implements Serializable {
         this.later = new ArrayList<>(later);
     }
 
-    /** Before the first stage. */
-    static StagesSoFar none(StagedBuild build) {
+    /** Before the first stage; the build begins. */
+    static StagesSoFar begin(String name, IndexSpec spec, String output) {
+        StagedBuild build = StagesAtWork.ofProcess().during(
+                () -> StagedBuild.start(name, spec, output, new BeamFiles(output)));
         return new StagesSoFar(build, null, Collections.emptyList(), Collections.emptyList());
     }
 
@@ -44,7 +47,7 @@ final class StagesSoFar implements Serializable {
         return new StagesSoFar(next.build(), next, outcomes, later);
     }
 
-    /** After the second sample, if there was one: the rows are counted, so only by rare chance it is too small again. */
+    /** After the second sample, if there was one: rows are counted, so only by rare chance it is too small again. */
     StagesSoFar sampledAgain(List<StageOutcome> outcomes) {
         if (!plan.resamples()) {
             return this;
@@ -99,6 +102,6 @@ final class StagesSoFar implements Serializable {
     IndexReceipt publish() {
         List<StageOutcome> all = new ArrayList<>(samples);
         all.addAll(later);
-        return build.publish(all);
+        return StagesAtWork.ofProcess().during(() -> build.publish(all));
     }
 }

@@ -10,8 +10,10 @@ import com.google.api.services.bigquery.model.TableRow;
 import com.google.api.services.bigquery.model.TableSchema;
 import java.io.IOException;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import org.apache.beam.sdk.io.gcp.bigquery.BigQueryOptions;
 import org.apache.beam.sdk.io.gcp.testing.FakeBigQueryServices;
 import org.apache.beam.sdk.io.gcp.testing.FakeDatasetService;
@@ -63,15 +65,17 @@ final class FakeBigQuery {
     }
 
     static List<TableRow> rows(List<KV<Long, float[]>> embeddings) {
-        return embeddings.stream().map(row -> row(row.getKey(), row.getValue())).collect(Collectors.toList());
+        return embeddings.stream().map(FakeBigQuery::row).collect(Collectors.toList());
+    }
+
+    static TableRow row(KV<Long, float[]> row) {
+        float[] embedding = row.getValue();
+        return row(row.getKey(), IntStream.range(0, embedding.length).mapToDouble(at -> embedding[at]).toArray());
     }
 
     /** A row; BigQuery keeps an array that is NULL as an empty one. */
-    static TableRow row(Long id, float... embedding) {
-        List<Double> components = new ArrayList<>();
-        for (float component : embedding) {
-            components.add((double) component);
-        }
+    static TableRow row(Long id, double... embedding) {
+        List<Double> components = Arrays.stream(embedding).boxed().collect(Collectors.toList());
         return new TableRow().set("comment", "none").set("entityId", id).set("embedding", components);
     }
 
