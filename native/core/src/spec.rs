@@ -101,7 +101,7 @@ pub(crate) struct IndexSpec {
     /// Chosen from rows and dimension when absent.
     pub(crate) factory_string: Option<String>,
     /// How it is chosen.
-    #[serde(default, skip_serializing_if = "FamilyRule::is_default")]
+    #[serde(default)]
     pub(crate) family_rule: FamilyRule,
     pub(crate) metric: Metric,
     pub(crate) sample_rate: f64,

@@ -17,10 +17,6 @@ pub(crate) enum FamilyRule {
 }
 
 impl FamilyRule {
-    pub(crate) fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
-
     /// A factory string for `rows` rows of `dimension`, and the reason for it.
     pub(crate) fn choose(self, rows: u64, dimension: u64, metric: Metric) -> (String, String) {
         match self {
