@@ -296,6 +296,10 @@ pub(crate) struct IndexFlags {
     #[arg(long, value_name = "auto|always")]
     id_map: Option<String>,
 
+    /// Name of the index file, for readers that know another one than faiss.index
+    #[arg(long, value_name = "NAME")]
+    index_filename: Option<String>,
+
     /// Number of complete indexes that share the rows, for families that cannot be merged
     #[arg(long, value_name = "N")]
     shards: Option<String>,
@@ -312,6 +316,7 @@ impl IndexFlags {
             ("sampleRate", &self.sample_rate),
             ("seed", &self.seed),
             ("idMap", &self.id_map),
+            ("indexFilename", &self.index_filename),
             ("shards", &self.shards),
         ])
     }

@@ -35,6 +35,7 @@ fn what_cannot_be_built_is_refused_with_exit_code_2_and_nothing_is_written() {
         (&["--threads", "0"], "threads"),
         (&["--memory-limit", "1KiB"], "memoryLimit"),
         (&["--id-map", "never"], "idMap"),
+        (&["--index-filename", "a/b"], "indexFilename"),
         (&["--bad-rows", "keep"], "badRows"),
         (&["--duplicate-ids=first"], "duplicateIds"),
         (&["--shards", "0"], "shards"),

@@ -16,9 +16,7 @@ use crate::receipts::DuplicateRows;
 use crate::spec::IndexSpec;
 use crate::training_plan::check_memory;
 
-/// The finished index.
-pub(crate) const INDEX_NAME: &str = "faiss.index";
-/// What is known about it.
+/// What is known about an index.
 pub(crate) const MANIFEST_NAME: &str = "faiss.manifest.json";
 /// What people read about it.
 pub(crate) const REPORT_NAME: &str = "report.html";

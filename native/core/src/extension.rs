@@ -7,7 +7,7 @@ use faiss_indexer_storage::{CreateMode, Storages, join};
 use log::info;
 use uuid::Uuid;
 
-use crate::build_context::{BuildContext, INDEX_NAME, LeftOut, abandon, joins_files, shard_directory};
+use crate::build_context::{BuildContext, LeftOut, abandon, joins_files, shard_directory};
 use crate::error::{BuildError, ErrorKind, Result};
 use crate::family::MergePlan;
 use crate::hdfs_access::HdfsAccess;
@@ -80,7 +80,7 @@ pub fn start_extension(
     prepare_output(&context.spec, output, storages)?;
     refuse_output_in_shards(&manifest, first, output)?;
 
-    let index = IndexFile::open(&join(first, INDEX_NAME), storages)?;
+    let index = IndexFile::open(&join(first, &manifest.spec.index_filename), storages)?;
     refuse_graph(&index)?;
     refuse_single_task(&context, first)?;
     let Some(pieces) = recover(&index, &context, &manifest.fingerprint)? else {

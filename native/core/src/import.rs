@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use faiss_indexer_storage::{RandomRead, Storages, join};
 use log::info;
 
-use crate::build_context::{BuildContext, INDEX_NAME};
+use crate::build_context::{BuildContext, MANIFEST_NAME};
 use crate::cancellation::Cancellation;
 use crate::error::{BuildError, ErrorKind, Result};
 use crate::extension::{extensible_manifest, refuse_graph};
@@ -70,10 +70,8 @@ pub fn import_index(
         let message = format!("{index_directory} was trained differently than the build that it is to be part of");
         return Err(BuildError::new(ErrorKind::FingerprintMismatch, message));
     }
-    let uri = join(index_directory, INDEX_NAME);
-    let Some(stated) = &manifest.index else {
-        return Err(BuildError::corrupt(&uri, "its manifest states nothing of it"));
-    };
+    let stated = manifest.stated_index(&join(index_directory, MANIFEST_NAME))?;
+    let uri = join(index_directory, &stated.name);
     check_bytes(&uri, stated, storages, &|_| control.cancellation.check())?;
     let index = IndexFile::open(&uri, storages)?;
     refuse_graph(&index)?;

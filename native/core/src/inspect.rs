@@ -6,9 +6,10 @@ use faiss_indexer_storage::{Storages, join};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::build_context::{INDEX_NAME, MANIFEST_NAME, shard_directory};
+use crate::build_context::{MANIFEST_NAME, shard_directory};
 use crate::error::{BuildError, ErrorKind, Result};
 use crate::index_file::{IndexFile, InvertedLists, Node, Role, all_sizes, metric_name};
+use crate::index_filename::index_filename_in;
 use crate::manifest::read_manifest;
 use crate::numbers::to_f64;
 use crate::spec::{DuplicateIds, IndexSpec, Metric};
@@ -175,7 +176,7 @@ pub fn inspect_all(uri: &str, storages: &Storages) -> Result<Vec<IndexDescriptio
 /// Storage errors.
 pub fn index_bytes(directory: &str, storages: &Storages) -> Result<u64> {
     let storage = storages.resolve(directory)?;
-    let of = |directory: &str| match storage.stat(&join(directory, INDEX_NAME)) {
+    let of = |directory: &str| match storage.stat(&join(directory, &index_filename_in(directory, storages))) {
         Ok(Some(index)) if !index.is_directory => index.length,
         _ => 0,
     };
@@ -196,17 +197,21 @@ pub fn inspect_list_sizes(uri: &str, storages: &Storages) -> Result<Vec<u64>> {
 /// The index file, and the directory if one was named.
 fn locate(uri: &str, storages: &Storages) -> Result<(String, Option<String>)> {
     let storage = storages.resolve(uri)?;
-    let inside = join(uri, INDEX_NAME);
-    match storage.stat(uri)? {
-        Some(status) if !status.is_directory => Ok((uri.to_owned(), None)),
+    let found = storage.stat(uri)?;
+    if found.as_ref().is_some_and(|status| !status.is_directory) {
+        return Ok((uri.to_owned(), None));
+    }
+    let name = index_filename_in(uri, storages);
+    let inside = join(uri, &name);
+    match found {
         // Some stores know no directories.
         _ if storage.stat(&inside)?.is_some() => Ok((inside, Some(uri.to_owned()))),
         found => {
             let shard = join(uri, &shard_directory(0));
-            let message = if storage.stat(&join(&shard, INDEX_NAME))?.is_some() {
+            let message = if storage.stat(&join(&shard, &name))?.is_some() {
                 format!("{uri} holds shards; name one of them, such as {shard}")
             } else if found.is_some() {
-                format!("the directory {uri} holds no {INDEX_NAME}")
+                format!("the directory {uri} holds no {name}")
             } else {
                 format!("{uri} does not exist")
             };

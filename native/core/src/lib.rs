@@ -42,6 +42,7 @@ mod graph_tests;
 mod hdfs_access;
 mod import;
 mod index_file;
+mod index_filename;
 mod index_layout;
 mod index_template;
 mod inspect;
@@ -59,6 +60,7 @@ mod nearest;
 mod numbers;
 mod open_files;
 mod output_directory;
+mod plain_name;
 #[doc(hidden)]
 pub mod process_memory;
 mod publication;

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use crate::build_context::{BuildContext, LeftOut};
 use crate::error::{BuildError, ErrorKind, Result};
 use crate::evaluation::{ListBalance, RecallPoint, Setting, rule_of_thumb};
+use crate::index_filename::check_index_filename;
 use crate::inspect::StoredShape;
 use crate::ledger::Ledger;
 use crate::numbers::to_usize;
@@ -165,6 +166,11 @@ impl Manifest {
         common.to_file()
     }
 
+    /// What the manifest at `uri` states of the index beside it.
+    pub(crate) fn stated_index(&self, uri: &str) -> Result<&PublishedIndex> {
+        self.index.as_ref().ok_or_else(|| BuildError::corrupt(uri, "it states nothing of an index"))
+    }
+
     /// The build that made the index, as far as its trained state depends on it.
     pub(crate) fn context(&self, build_id: &str, output: &str) -> BuildContext {
         BuildContext {
@@ -217,6 +223,12 @@ pub(crate) fn check_manifest(uri: &str, bytes: &[u8]) -> Result<CheckedManifest>
             uri,
             format!("schemaVersion is {version}; this version reads {SCHEMA_VERSION}"),
         ));
+    }
+    // No manifest leads out of its directory.
+    let name = manifest.spec.index_filename.as_str();
+    check_index_filename(name).map_err(|error| BuildError::corrupt(uri, error))?;
+    if let Some(other) = manifest.index.as_ref().map(|index| index.name.as_str()).filter(|found| *found != name) {
+        return Err(BuildError::corrupt(uri, format!("its spec names the index {name}, and its index is {other}")));
     }
     Ok(CheckedManifest { uri: uri.to_owned(), text: text.to_owned(), sha256, manifest })
 }

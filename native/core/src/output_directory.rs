@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use faiss_indexer_storage::{Storages, join};
 use log::warn;
 
-use crate::build_context::{INDEX_NAME, MANIFEST_NAME, REPORT_NAME, SUCCESS_NAME, is_shard_directory};
+use crate::build_context::{MANIFEST_NAME, REPORT_NAME, SUCCESS_NAME, is_shard_directory};
 use crate::error::{BuildError, ErrorKind, Result};
+use crate::index_filename::index_filename_in;
 use crate::publication::finish_publication;
 use crate::spec::IndexSpec;
 
@@ -37,11 +38,12 @@ pub(crate) fn refuse_taken_output(spec: &IndexSpec, output: &str, storages: &Sto
 /// Publishing removes directories that have the names of shards, so each must be one.
 fn refuse_taken_shard(spec: &IndexSpec, directory: &str, storages: &Storages) -> Result<()> {
     let storage = storages.resolve(directory)?;
+    let index = index_filename_in(directory, storages);
     let (mut foreign, mut is_finished) = (None, false);
     for child in storage.list(directory)? {
         let name = last_name(&child);
         is_finished |= name == SUCCESS_NAME;
-        let of_a_shard = [INDEX_NAME, MANIFEST_NAME, REPORT_NAME, SUCCESS_NAME].contains(&name);
+        let of_a_shard = [&index, MANIFEST_NAME, REPORT_NAME, SUCCESS_NAME].contains(&name);
         if !of_a_shard || storage.stat(&child)?.is_some_and(|status| status.is_directory) {
             foreign = foreign.or(Some(name.to_owned()));
         }

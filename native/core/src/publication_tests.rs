@@ -11,8 +11,8 @@ use crate::error::{ErrorKind, Result};
 use crate::stage::StageKind;
 use crate::test_builds::{OUTPUT, Rows, TestBuild};
 use crate::{
-    ImportControl, abandon, check_build, finish_publication, import_index, interrupted_publication, plan_training,
-    publish, published, start_build, start_extension, verify,
+    ImportControl, abandon, check_build, finish_publication, import_index, inspect_all, interrupted_publication,
+    plan_training, publish, published, start_build, start_extension, verify,
 };
 
 /// Fails at the step of a number, and at all that follow where a process is killed rather than a step refused.
@@ -366,4 +366,48 @@ fn a_publication_may_be_repeated_after_its_end_by_its_build_alone() {
         let other = prepared.build.replacen("\"buildId\":\"", "\"buildId\":\"0", 1);
         assert_eq!(publish(&other, &prepared.receipts, storages).unwrap_err().kind(), ErrorKind::AlreadyExists);
     }
+}
+
+/// Names of the files below the output, in order.
+fn names(test: &TestBuild) -> Vec<String> {
+    let uris = contents(test).into_iter().map(|(uri, _)| uri);
+    let mut names: Vec<String> = uris.map(|uri| uri.strip_prefix(&join(OUTPUT, "")).unwrap().to_owned()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn an_index_of_another_name_is_read_and_replaced_as_any_other() {
+    let rows = Rows::new(300, 8);
+    for (shards, directories) in [("1", &[""][..]), ("2", &["shard_0", "shard_1"])] {
+        let mut test = TestBuild::new();
+        for name in ["result.index", "result.index", "faiss.index", "other.index"] {
+            let spec = [("factoryString", "Flat"), ("shards", shards), ("indexFilename", name)];
+            let prepared = prepared(test, &rows, &spec);
+            publish(&prepared.build, &prepared.receipts, &prepared.test.storages).unwrap();
+            test = prepared.test;
+            let of_shards = directories
+                .iter()
+                .flat_map(|directory| ["_SUCCESS", "faiss.manifest.json", name].map(|name| join(directory, name)));
+            let mut expected: Vec<String> =
+                ["_SUCCESS", "faiss.manifest.json"].map(str::to_owned).into_iter().chain(of_shards).collect();
+            expected.sort();
+            expected.dedup();
+            assert_eq!(names(&test), expected);
+            assert_eq!(verify(OUTPUT, &test.storages, &|_| {}).unwrap().rows, 300);
+            assert!(inspect_all(OUTPUT, &test.storages).unwrap().iter().all(|index| index.uri.ends_with(name)));
+        }
+    }
+}
+
+#[test]
+fn an_index_that_grows_keeps_its_name() {
+    let (rows, more) = (Rows::new(300, 8), Rows::new(400, 8).select(300..400));
+    let Prepared { test, build, receipts } =
+        prepared(TestBuild::new(), &rows, &[("factoryString", "Flat"), ("indexFilename", "result.index")]);
+    publish(&build, &receipts, &test.storages).unwrap();
+    let Prepared { test, build, receipts } = prepared_extension(test, &more);
+    publish(&build, &receipts, &test.storages).unwrap();
+    assert_eq!(names(&test), ["_SUCCESS", "faiss.manifest.json", "result.index"]);
+    assert_eq!(verify(OUTPUT, &test.storages, &|_| {}).unwrap().rows, 400);
 }

@@ -6,11 +6,12 @@ use faiss_indexer_storage::{Storage, Storages, join};
 use log::info;
 use serde::Serialize;
 
-use crate::build_context::{BuildContext, INDEX_NAME, MANIFEST_NAME, REPORT_NAME, SUCCESS_NAME, shard_directory};
+use crate::build_context::{BuildContext, MANIFEST_NAME, REPORT_NAME, SUCCESS_NAME, shard_directory};
 use crate::build_report::report_page;
 use crate::error::{BuildError, ErrorKind, Result};
 use crate::faiss_index::FAISS_VERSION;
 use crate::index_file::IndexFile;
+use crate::index_filename::index_filename_in;
 use crate::inspect::StoredShape;
 use crate::ledger::Ledger;
 use crate::manifest::{Manifest, Measured, PublishedIndex, PublishedShard, SCHEMA_VERSION, ShardOf, check_manifest};
@@ -65,7 +66,8 @@ pub fn publish(build: &str, receipts: &[String], storages: &Storages) -> Result<
         return Ok(begun.answer);
     }
     refuse_taken_output(&context.spec, output, storages)?;
-    let files = merged.iter().map(|merged| checked(merged, storages)).collect::<Result<Vec<_>>>()?;
+    let name = &context.spec.index_filename;
+    let files = merged.iter().map(|merged| checked(name, merged, storages)).collect::<Result<Vec<_>>>()?;
     let mut manifest = manifest(&context, &receipts, &files)?;
     let page = match context.spec.report {
         true => Some(report_page(&context, &receipts, &manifest)?),
@@ -173,7 +175,7 @@ fn manifest(context: &BuildContext, receipts: &Receipts, files: &[PublishedIndex
 }
 
 /// What is published is understood to its last byte before anything of the output is touched.
-fn checked(merged: &MergeReceipt, storages: &Storages) -> Result<PublishedIndex> {
+fn checked(name: &str, merged: &MergeReceipt, storages: &Storages) -> Result<PublishedIndex> {
     if storages.resolve(&merged.uri)?.stat(&merged.uri)?.is_none() {
         return Err(gone(&merged.uri));
     }
@@ -183,7 +185,7 @@ fn checked(merged: &MergeReceipt, storages: &Storages) -> Result<PublishedIndex>
         return Err(BuildError::corrupt(&merged.uri, what));
     }
     Ok(PublishedIndex {
-        name: INDEX_NAME.to_owned(),
+        name: name.to_owned(),
         bytes: merged.bytes,
         crc32c: merged.crc32c.clone(),
         shape: StoredShape::of(&index.root),
@@ -237,7 +239,7 @@ fn publication(
     let mut staged = Staged { context, storage: storage.as_ref(), files: Vec::new() };
     let mut completed = Vec::new();
     match (merged, files) {
-        ([merged], [_]) => staged.add(&merged.uri, INDEX_NAME, merged.bytes, &merged.crc32c)?,
+        ([merged], [file]) => staged.add(&merged.uri, &file.name, merged.bytes, &merged.crc32c)?,
         _ => {
             for (merged, file) in merged.iter().zip(files) {
                 let shard = stage_shard(&mut staged, merged, file, manifest)?;
@@ -259,12 +261,18 @@ fn publication(
 /// What of earlier builds no file takes the place of. Every `_SUCCESS` goes before anything else.
 fn removed(output: &str, placed: &[PlacedFile], completed: &[String], storages: &Storages) -> Result<Vec<String>> {
     let shards = shard_directories(output, storages)?;
-    let is_kept = |name: &String| placed.iter().any(|file| file.to == *name);
     let mut removed = vec![SUCCESS_NAME.to_owned()];
     removed.extend(shards.iter().map(|shard| join(shard, SUCCESS_NAME)));
-    removed.extend([INDEX_NAME, REPORT_NAME].map(str::to_owned).into_iter().filter(|name| !is_kept(name)));
-    let of_shard = |shard: &String| if completed.contains(shard) { join(shard, REPORT_NAME) } else { shard.clone() };
-    removed.extend(shards.iter().map(of_shard));
+    let mut replaced = vec![index_filename_in(output, storages), REPORT_NAME.to_owned()];
+    for shard in shards {
+        if completed.contains(&shard) {
+            let index = index_filename_in(&join(output, &shard), storages);
+            replaced.extend([index.as_str(), REPORT_NAME].map(|name| join(&shard, name)));
+        } else {
+            removed.push(shard);
+        }
+    }
+    removed.extend(replaced.into_iter().filter(|name| placed.iter().all(|file| file.to != *name)));
     Ok(removed)
 }
 
@@ -288,7 +296,7 @@ fn stage_shard(
     let content = manifest.to_file()?;
     let name = join(&directory, MANIFEST_NAME);
     let manifest_sha256 = check_manifest(&staged.context.published(&name), content.as_bytes())?.sha256;
-    staged.add(&merged.uri, &join(&directory, INDEX_NAME), merged.bytes, &merged.crc32c)?;
+    staged.add(&merged.uri, &join(&directory, &file.name), merged.bytes, &merged.crc32c)?;
     staged.write(&name, &content)?;
     Ok(PublishedShard {
         directory,

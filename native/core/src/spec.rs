@@ -6,16 +6,18 @@ use crate::error::{BuildError, Result};
 use crate::faiss_index::FaissMetric;
 use crate::family::FamilyRule;
 use crate::hdfs_access::HdfsAccess;
+use crate::index_filename::{check_index_filename, default_index_filename};
 use crate::nearest::nearest;
 
 /// Every key of a spec. The command line has the same words in kebab-case.
-pub const KEYS: [&str; 16] = [
+pub const KEYS: [&str; 17] = [
     "badRows",
     "dimension",
     "duplicateIds",
     "factoryString",
     "familyRule",
     "idMap",
+    "indexFilename",
     "io.hdfs",
     "memoryLimit",
     "mergeParts",
@@ -113,6 +115,9 @@ pub(crate) struct IndexSpec {
     pub(crate) duplicate_ids: DuplicateIds,
     pub(crate) overwrite: bool,
     pub(crate) id_map: IdMap,
+    /// The name of every index file of the output.
+    #[serde(default = "default_index_filename")]
+    pub(crate) index_filename: String,
     /// Number of complete indexes that share the rows.
     pub(crate) shards: u64,
     /// Tasks that merge one index file; chosen by its size when absent.
@@ -141,6 +146,7 @@ impl IndexSpec {
             duplicate_ids: DuplicateIds::Fail,
             overwrite: false,
             id_map: IdMap::Auto,
+            index_filename: default_index_filename(),
             shards: 1,
             merge_parts: None,
             report: true,
@@ -200,6 +206,10 @@ impl IndexSpec {
                 )?;
             }
             "idMap" => self.id_map = choice(key, value, &[("auto", IdMap::Auto), ("always", IdMap::Always)])?,
+            "indexFilename" => {
+                check_index_filename(value)?;
+                self.index_filename = value.to_owned();
+            }
             "shards" => self.shards = whole_number(key, value, 1, MOST_SHARDS)?,
             "mergeParts" => {
                 self.merge_parts = match value {
@@ -290,6 +300,10 @@ mod tests {
             ("duplicateIds", "first", "fail, keepFirst, allow"),
             ("overwrite", "yes", "true, false"),
             ("idMap", "never", "auto, always"),
+            ("indexFilename", "a/result.index", "letters, digits"),
+            ("indexFilename", "_SUCCESS", "begin with a letter"),
+            ("indexFilename", "report.html", "something else in the output"),
+            ("indexFilename", "shard_0", "something else in the output"),
             ("io.hdfs", "java", "jvm, native, auto"),
             ("shards", "0", "1 to 1024"),
             ("mergeParts", "0", "1 to 64"),

@@ -3,9 +3,10 @@
 use faiss_indexer_storage::{Storages, join};
 use serde::Serialize;
 
-use crate::build_context::{INDEX_NAME, MANIFEST_NAME, SUCCESS_NAME, is_shard_directory};
+use crate::build_context::{MANIFEST_NAME, SUCCESS_NAME, is_shard_directory};
 use crate::error::{BuildError, ErrorKind, Result};
 use crate::index_file::{IndexFile, Role};
+use crate::index_filename::DEFAULT_INDEX_FILENAME;
 use crate::inspect::StoredShape;
 use crate::manifest::{CheckedManifest, Manifest, PublishedIndex, PublishedShard, read_manifest};
 use crate::numbers::to_usize;
@@ -78,7 +79,7 @@ pub(crate) fn published_manifest(directory: &str, storages: &Storages) -> Result
     let storage = storages.resolve(directory)?;
     let has_manifest = storage.stat(&manifest)?.is_some();
     if storage.stat(&success)?.is_none() {
-        return Err(if has_manifest || storage.stat(&join(directory, INDEX_NAME))?.is_some() {
+        return Err(if has_manifest || storage.stat(&join(directory, DEFAULT_INDEX_FILENAME))?.is_some() {
             BuildError::corrupt(directory, format!("it has no {SUCCESS_NAME}, so its build has not finished"))
         } else {
             BuildError::new(ErrorKind::NotFound, format!("{directory} holds no published index"))
@@ -134,10 +135,8 @@ fn verify_index(
     storages: &Storages,
     progress: &dyn Fn(u64),
 ) -> Result<Verified> {
-    let Some(stated) = manifest.index.as_ref().filter(|index| index.name == INDEX_NAME) else {
-        return Err(BuildError::corrupt(manifest_uri, format!("it states nothing of {INDEX_NAME}")));
-    };
-    let uri = join(directory, INDEX_NAME);
+    let stated = manifest.stated_index(manifest_uri)?;
+    let uri = join(directory, &stated.name);
     check_bytes(&uri, stated, storages, &|bytes| {
         progress(bytes);
         Ok(())

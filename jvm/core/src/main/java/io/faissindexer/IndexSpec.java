@@ -137,6 +137,11 @@ public final class IndexSpec implements Serializable {
             return set(SpecKey.ID_MAP, idMap);
         }
 
+        /** The name of the index file, for readers that know another one than {@code faiss.index}. */
+        public Builder indexFilename(String name) {
+            return set(SpecKey.INDEX_FILENAME, name);
+        }
+
         /** The number of complete indexes that share the rows. */
         public Builder shards(int shards) {
             return set(SpecKey.SHARDS, Integer.toString(shards));

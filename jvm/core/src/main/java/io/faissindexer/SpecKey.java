@@ -31,6 +31,8 @@ public enum SpecKey {
             "auto|always",
             "where ids are kept; auto: in lists where there are any, else in a map; always: in a map",
             "auto"),
+    /** The name of the index file. */
+    INDEX_FILENAME("indexFilename", "NAME", "name of the index file", "faiss.index"),
     /** What happens to rows that cannot be indexed. */
     BAD_ROWS("badRows", "fail|skip", "what rows that cannot be indexed lead to", "fail"),
     /** What happens to rows with the id of another row. */
