@@ -7,11 +7,12 @@ use uuid::Uuid;
 
 use crate::error::{BuildError, Result};
 use crate::family::Family;
+use crate::grouped_output::started_group_directories;
 use crate::ledger::Ledger;
 use crate::merge::part::Part;
 use crate::numbers::to_u32;
 use crate::output_directory::prepare_output;
-use crate::publication::{Publication, remove_empty_directory};
+use crate::publication::{Publication, remove_empty_directory, remove_if_empty};
 use crate::receipts::DuplicateRows;
 use crate::spec::IndexSpec;
 use crate::training_plan::check_memory;
@@ -170,9 +171,7 @@ pub fn start_build(spec: &[(String, String)], output: &str, storages: &Storages)
 /// As [`check_build`], before anything is written; [`crate::ErrorKind::InvalidSpec`] for a name that no directory can
 /// have.
 pub fn start_named_build(name: &str, spec: &[(String, String)], output: &str, storages: &Storages) -> Result<String> {
-    if name.is_empty() || !name.bytes().all(|letter| letter.is_ascii_alphanumeric()) {
-        return Err(BuildError::invalid(format!("'{name}' cannot name a build: only letters and digits can")));
-    }
+    check_build_name(name)?;
     let spec = IndexSpec::from_pairs(spec)?;
     let Checked { output, family, storages } = check(&spec, output, storages)?;
     if spec.dimension == 0 {
@@ -206,6 +205,13 @@ pub fn start_named_build(name: &str, spec: &[(String, String)], output: &str, st
     crate::receipts::to_json(&context)
 }
 
+pub(crate) fn check_build_name(name: &str) -> Result<()> {
+    if name.is_empty() || !name.bytes().all(|letter| letter.is_ascii_alphanumeric()) {
+        return Err(BuildError::invalid(format!("'{name}' cannot name a build: only letters and digits can")));
+    }
+    Ok(())
+}
+
 /// Whether several tasks had better merge one file. That this cannot be found out is no reason to fail.
 pub(crate) fn joins_files(storage: &dyn Storage, directory: &str) -> bool {
     storage.can_concatenate(directory).unwrap_or_else(|error| {
@@ -225,7 +231,7 @@ pub fn abandon(build: &str, storages: &Storages) -> Result<bool> {
     abandon_named_build(&context.build_id, &context.output, storages)
 }
 
-/// [`abandon`] for who knows of the build no more than its name.
+/// [`abandon`] for who knows of the build no more than its name; of all groups, if it is that of an output with groups.
 ///
 /// # Errors
 /// Storage errors.
@@ -237,13 +243,17 @@ pub fn abandon_named_build(name: &str, output: &str, storages: &Storages) -> Res
         return Ok(true);
     }
     let (storage, directory) = (storages.resolve(output)?, temporary_directory_of(name, output));
+    for group in started_group_directories(name, output, storages)? {
+        abandon_named_build(name, &group, storages)?;
+        remove_if_empty(&group, storage.as_ref())?;
+    }
     let is_there = storage.stat(&directory)?.is_some();
     storage.delete(&directory)?;
     remove_empty_directory(output, storages)?;
     Ok(is_there)
 }
 
-fn temporary_directory_of(name: &str, output: &str) -> String {
+pub(crate) fn temporary_directory_of(name: &str, output: &str) -> String {
     join(&join(output, TEMPORARY_NAME), name)
 }
 
@@ -255,15 +265,19 @@ struct Checked<'a> {
     storages: Storages,
 }
 
-fn check<'a>(spec: &IndexSpec, output: &'a str, storages: &Storages) -> Result<Checked<'a>> {
-    let family = match &spec.factory_string {
-        Some(text) if spec.dimension == 0 => {
-            Family::check_syntax(text, spec.metric)?;
-            None
+impl IndexSpec {
+    /// Checks the factory string if there is one, and returns what it stands for if the dimension is known.
+    pub(crate) fn check_family(&self) -> Result<Option<Family>> {
+        match &self.factory_string {
+            Some(text) if self.dimension == 0 => Family::check_syntax(text, self.metric).map(|()| None),
+            Some(text) => Family::parse(text, self.dimension, self.metric, self.id_map).map(Some),
+            None => Ok(None),
         }
-        Some(text) => Some(Family::parse(text, spec.dimension, spec.metric, spec.id_map)?),
-        None => None,
-    };
+    }
+}
+
+fn check<'a>(spec: &IndexSpec, output: &'a str, storages: &Storages) -> Result<Checked<'a>> {
+    let family = spec.check_family()?;
     let output = output.trim_end_matches('/');
     if output.is_empty() {
         return Err(BuildError::invalid("output is missing"));

@@ -39,6 +39,10 @@ mod graph_nsg;
 mod graph_pace;
 #[cfg(test)]
 mod graph_tests;
+mod group_metadata;
+mod grouped_output;
+#[cfg(test)]
+mod grouped_output_tests;
 mod hdfs_access;
 mod import;
 mod index_file;
@@ -104,6 +108,7 @@ pub use cancellation::Cancellation;
 pub use error::{BuildError, ErrorKind, Result};
 pub use extension::{Extension, start_extension};
 pub use fault::{Fault, raise};
+pub use grouped_output::{check_groups, end_groups, publish_groups, published_groups, start_groups};
 pub use import::{ImportControl, import_index};
 pub use inspect::{IndexDescription, ListsDescription, index_bytes, inspect, inspect_all, inspect_list_sizes};
 pub use publication::{finish_publication, interrupted_publication};

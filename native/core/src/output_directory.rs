@@ -5,11 +5,33 @@ use std::path::PathBuf;
 use faiss_indexer_storage::{Storages, join};
 use log::warn;
 
-use crate::build_context::{MANIFEST_NAME, REPORT_NAME, SUCCESS_NAME, is_shard_directory};
+use crate::build_context::{MANIFEST_NAME, REPORT_NAME, SUCCESS_NAME, TEMPORARY_NAME, is_shard_directory};
 use crate::error::{BuildError, ErrorKind, Result};
 use crate::index_filename::index_filename_in;
 use crate::publication::finish_publication;
 use crate::spec::IndexSpec;
+
+/// What a directory below an output is taken for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Below {
+    Shard,
+    Group,
+}
+
+impl Below {
+    /// Whether an index of that kind may have it; a group is the output of a build of its own.
+    fn has(self, name: &str, index: &str) -> bool {
+        let of_index = [index, MANIFEST_NAME, REPORT_NAME, SUCCESS_NAME].contains(&name);
+        of_index || (matches!(self, Self::Group) && name == TEMPORARY_NAME)
+    }
+
+    fn why(self) -> &'static str {
+        match self {
+            Self::Shard => "has the name of a shard, which publishing above it would remove",
+            Self::Group => "lies where groups have their indexes and nothing else may be",
+        }
+    }
+}
 
 /// Finishes what another process began to publish into `output`, and refuses an output that cannot be published into.
 pub(crate) fn prepare_output(spec: &IndexSpec, output: &str, storages: &Storages) -> Result<()> {
@@ -30,21 +52,27 @@ pub(crate) fn refuse_taken_output(spec: &IndexSpec, output: &str, storages: &Sto
         return Err(finished(output));
     }
     for name in shard_directories(output, storages)? {
-        refuse_taken_shard(spec, &join(output, &name), storages)?;
+        // Publishing removes directories that have the names of shards.
+        refuse_taken_directory(spec, &join(output, &name), Below::Shard, storages)?;
     }
     Ok(())
 }
 
-/// Publishing removes directories that have the names of shards, so each must be one.
-fn refuse_taken_shard(spec: &IndexSpec, directory: &str, storages: &Storages) -> Result<()> {
+/// What publishing may remove below an output must be an index and nothing else.
+pub(crate) fn refuse_taken_directory(
+    spec: &IndexSpec,
+    directory: &str,
+    below: Below,
+    storages: &Storages,
+) -> Result<()> {
     let storage = storages.resolve(directory)?;
     let index = index_filename_in(directory, storages);
     let (mut foreign, mut is_finished) = (None, false);
     for child in storage.list(directory)? {
         let name = last_name(&child);
         is_finished |= name == SUCCESS_NAME;
-        let of_a_shard = [&index, MANIFEST_NAME, REPORT_NAME, SUCCESS_NAME].contains(&name);
-        if !of_a_shard || storage.stat(&child)?.is_some_and(|status| status.is_directory) {
+        let is_directory = storage.stat(&child)?.is_some_and(|status| status.is_directory);
+        if !below.has(name, &index) || is_directory != (name == TEMPORARY_NAME) {
             foreign = foreign.or(Some(name.to_owned()));
         }
     }
@@ -55,9 +83,7 @@ fn refuse_taken_shard(spec: &IndexSpec, directory: &str, storages: &Storages) ->
         None if !spec.overwrite && is_finished => return Err(finished(directory)),
         None => return Ok(()),
     };
-    let message = format!(
-        "{directory} {what}, and has the name of a shard, which publishing above it would remove; choose another output"
-    );
+    let message = format!("{directory} {what}, and {}; choose another output", below.why());
     Err(BuildError::new(ErrorKind::AlreadyExists, message))
 }
 
@@ -90,7 +116,7 @@ fn real_path(uri: &str, storages: &Storages) -> PathBuf {
     local.unwrap_or_else(|| PathBuf::from(uri))
 }
 
-fn last_name(uri: &str) -> &str {
+pub(crate) fn last_name(uri: &str) -> &str {
     uri.trim_end_matches('/').rsplit('/').next().unwrap_or_default()
 }
 

@@ -182,10 +182,12 @@ fn remove_temporary_files(output: &str, storage: &dyn Storage) -> Result<()> {
 
 /// The last of the temporary files, which may be left behind without the publication.
 pub(crate) fn remove_empty_directory(output: &str, storages: &Storages) -> Result<()> {
-    let directory = join(output, TEMPORARY_NAME);
-    let storage = storages.resolve(&directory)?;
-    if storage.stat(&directory)?.is_some() && storage.list(&directory)?.is_empty() {
-        storage.delete(&directory)?;
+    remove_if_empty(&join(output, TEMPORARY_NAME), storages.resolve(output)?.as_ref())
+}
+
+pub(crate) fn remove_if_empty(directory: &str, storage: &dyn Storage) -> Result<()> {
+    if storage.stat(directory)?.is_some() && storage.list(directory)?.is_empty() {
+        storage.delete(directory)?;
     }
     Ok(())
 }

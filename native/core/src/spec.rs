@@ -166,16 +166,15 @@ impl IndexSpec {
                 self.family_rule = choice(key, value, &[("auto", FamilyRule::Auto), ("pq48", FamilyRule::Pq48)])?;
             }
             "metric" => {
+                // One of the jobs before had lower case, another one capitals, and a third took either.
                 self.metric = choice(
                     key,
-                    value,
+                    &value.to_ascii_lowercase(),
                     &[
                         ("l2", Metric::L2),
                         ("ip", Metric::Ip),
                         ("cosine", Metric::Cosine),
-                        ("L2", Metric::L2),
-                        ("InnerProduct", Metric::Ip),
-                        ("Cosine", Metric::Cosine),
+                        ("innerproduct", Metric::Ip),
                         ("l1", Metric::L1),
                         ("linf", Metric::Linf),
                     ],
@@ -313,6 +312,13 @@ mod tests {
         ] {
             let message = spec(&[(key, value)]).unwrap_err().to_string();
             assert!(message.contains(key) && message.contains(value) && message.contains(hint), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_metric_is_known_in_capitals_too() {
+        for (name, metric) in [("IP", Metric::Ip), ("InnerProduct", Metric::Ip), ("Linf", Metric::Linf)] {
+            assert_eq!(spec(&[("metric", name)]).unwrap().metric, metric);
         }
     }
 

@@ -53,6 +53,27 @@ pub(crate) const METHODS: &[NativeMethod] = &[
     guarded! { static fn publish(build: JString, receipts: JString[], files: JObject) -> JString[] },
     guarded! { static fn published(output: JString, files: JObject) -> JString[] },
     guarded! { static fn abandon(name: JString, output: JString, files: JObject) -> bool },
+    guarded! { static fn check_groups(spec: JString[], output: JString, files: JObject) -> void },
+    guarded! {
+        static fn start_groups(
+            name: JString,
+            spec: JString[],
+            output: JString,
+            groups: JString[],
+            files: JObject
+        ) -> void
+    },
+    guarded! {
+        static fn publish_groups(
+            name: JString,
+            spec: JString[],
+            output: JString,
+            groups: JString[],
+            files: JObject
+        ) -> void
+    },
+    guarded! { static fn end_groups(name: JString, output: JString, files: JObject) -> void },
+    guarded! { static fn published_groups(output: JString, files: JObject) -> JString[] },
     guarded! { static fn take_logs() -> JString[] },
     guarded! { static fn raise(fault: JString) -> void },
 ];
@@ -249,6 +270,72 @@ fn abandon<'local>(
     let name = text(env, &name, "name")?;
     let output = text(env, &output, "output")?;
     Ok(core::abandon_named_build(&name, &output, &storages(env, &files)?)?)
+}
+
+fn check_groups<'local>(
+    env: &mut Env<'local>,
+    _class: JClass<'local>,
+    spec: Strings<'local>,
+    output: JString<'local>,
+    files: JObject<'local>,
+) -> Result<()> {
+    let spec = pairs(env, &spec, "spec")?;
+    let output = text(env, &output, "output")?;
+    Ok(core::check_groups(&spec, &output, &storages(env, &files)?)?)
+}
+
+fn start_groups<'local>(
+    env: &mut Env<'local>,
+    _class: JClass<'local>,
+    name: JString<'local>,
+    spec: Strings<'local>,
+    output: JString<'local>,
+    groups: Strings<'local>,
+    files: JObject<'local>,
+) -> Result<()> {
+    let name = text(env, &name, "name")?;
+    let spec = pairs(env, &spec, "spec")?;
+    let output = text(env, &output, "output")?;
+    let groups = texts(env, &groups, "groups")?;
+    Ok(core::start_groups(&name, &spec, &output, &groups, &storages(env, &files)?)?)
+}
+
+fn publish_groups<'local>(
+    env: &mut Env<'local>,
+    _class: JClass<'local>,
+    name: JString<'local>,
+    spec: Strings<'local>,
+    output: JString<'local>,
+    groups: Strings<'local>,
+    files: JObject<'local>,
+) -> Result<()> {
+    let name = text(env, &name, "name")?;
+    let spec = pairs(env, &spec, "spec")?;
+    let output = text(env, &output, "output")?;
+    let groups = texts(env, &groups, "groups")?;
+    Ok(core::publish_groups(&name, &spec, &output, &groups, &storages(env, &files)?)?)
+}
+
+fn end_groups<'local>(
+    env: &mut Env<'local>,
+    _class: JClass<'local>,
+    name: JString<'local>,
+    output: JString<'local>,
+    files: JObject<'local>,
+) -> Result<()> {
+    let name = text(env, &name, "name")?;
+    let output = text(env, &output, "output")?;
+    Ok(core::end_groups(&name, &output, &storages(env, &files)?)?)
+}
+
+fn published_groups<'local>(
+    env: &mut Env<'local>,
+    _class: JClass<'local>,
+    output: JString<'local>,
+    files: JObject<'local>,
+) -> Result<Strings<'local>> {
+    let output = text(env, &output, "output")?;
+    strings(env, core::published_groups(&output, &storages(env, &files)?)?)
 }
 
 fn take_logs<'local>(env: &mut Env<'local>, _class: JClass<'local>) -> Result<Strings<'local>> {

@@ -53,7 +53,8 @@ public final class BigQueryEmbeddings extends EmbeddingSource {
      * @param method {@link Method#DIRECT_READ} through the Storage Read API, else an export to the temporary location
      */
     public static BigQueryEmbeddings ofTable(String table, String idColumn, String embeddingColumn, Method method) {
-        return new BigQueryEmbeddings(BigQueryInput.ofTable(table, idColumn, embeddingColumn), method, true);
+        EmbeddingColumns columns = EmbeddingColumns.of(idColumn, embeddingColumn);
+        return new BigQueryEmbeddings(BigQueryInput.ofTable(table, columns), method, true);
     }
 
     /**
@@ -65,7 +66,18 @@ public final class BigQueryEmbeddings extends EmbeddingSource {
      * @param method how the result is read, as in {@link #ofTable}
      */
     public static BigQueryEmbeddings ofQuery(String sql, String idColumn, String embeddingColumn, Method method) {
-        return new BigQueryEmbeddings(BigQueryInput.ofQuery(sql, idColumn, embeddingColumn), method, true);
+        EmbeddingColumns columns = EmbeddingColumns.of(idColumn, embeddingColumn);
+        return new BigQueryEmbeddings(BigQueryInput.ofQuery(sql, columns), method, true);
+    }
+
+    /** The same embeddings, to be indexed by group; the column holds STRING or INT64. */
+    public BigQueryEmbeddings groupedBy(String groupColumn) {
+        return new BigQueryEmbeddings(input.groupedBy(groupColumn), method, isValidated);
+    }
+
+    @Override
+    boolean isGrouped() {
+        return input.isGrouped();
     }
 
     /**
@@ -100,26 +112,27 @@ public final class BigQueryEmbeddings extends EmbeddingSource {
     }
 
     @Override
-    public PCollection<KV<Long, float[]>> expand(PCollection<Integer> begins) {
+    public PCollection<KV<String, KV<Long, float[]>>> expand(PCollection<Integer> begins) {
         return method == Method.DIRECT_READ ? readDirectly(begins) : readExport(begins);
     }
 
-    private PCollection<KV<Long, float[]>> readDirectly(PCollection<Integer> begins) {
+    private PCollection<KV<String, KV<Long, float[]>>> readDirectly(PCollection<Integer> begins) {
         return begins
                 .apply("streams", ParDo.of(new BigQueryStreamsFn(input)))
-                .setCoder(SerializableCoder.of(new TypeDescriptor<BoundedSource<KV<Long, float[]>>>() { }))
+                .setCoder(SerializableCoder.of(new TypeDescriptor<BoundedSource<KV<String, KV<Long, float[]>>>>() { }))
                 .apply("spread", Reshuffle.viaRandomKey())
                 .apply("read", ParDo.of(new BoundedSourceFn()))
-                .setCoder(FloatArrayCoder.ofRows());
+                .setCoder(FloatArrayCoder.ofGroupedRows());
     }
 
-    private PCollection<KV<Long, float[]>> readExport(PCollection<Integer> begins) {
+    private PCollection<KV<String, KV<Long, float[]>>> readExport(PCollection<Integer> begins) {
         return begins
                 .apply("export", ParDo.of(new BigQueryExportFn(input)))
                 .apply("files", ParDo.of(new InputFilesFn()))
                 .apply("spread", Reshuffle.viaRandomKey())
                 .apply("open", FileIO.readMatches().withCompression(Compression.UNCOMPRESSED))
-                .apply("read", AvroIO.parseFilesGenericRecords(input.rows()).withCoder(FloatArrayCoder.ofRows()));
+                .apply("read", AvroIO.parseFilesGenericRecords(input.rows())
+                        .withCoder(FloatArrayCoder.ofGroupedRows()));
     }
 
     @Override

@@ -51,8 +51,7 @@ final class BigQueryInput implements Serializable {
     private final String build;
     private final String table;
     private final String query;
-    private final String idColumn;
-    private final String embeddingColumn;
+    private final EmbeddingColumns columns;
     private final String tempDataset;
 
     private BigQueryInput(
@@ -60,19 +59,17 @@ final class BigQueryInput implements Serializable {
             String build,
             String table,
             String query,
-            String idColumn,
-            String embeddingColumn,
+            EmbeddingColumns columns,
             String tempDataset) {
         this.services = services;
         this.build = build;
         this.table = table;
         this.query = query;
-        this.idColumn = Objects.requireNonNull(idColumn, "idColumn");
-        this.embeddingColumn = Objects.requireNonNull(embeddingColumn, "embeddingColumn");
+        this.columns = columns;
         this.tempDataset = tempDataset;
     }
 
-    static BigQueryInput ofTable(String table, String idColumn, String embeddingColumn) {
+    static BigQueryInput ofTable(String table, EmbeddingColumns columns) {
         try {
             BigQueryHelpers.parseTableSpec(table);
         } catch (IllegalArgumentException failure) {
@@ -80,24 +77,32 @@ final class BigQueryInput implements Serializable {
                     "a table is project:dataset.table or dataset.table, not '" + table + "'", failure);
         }
         return new BigQueryInput(
-                new BigQueryServicesImpl(), StagedBuild.newName(), table, null, idColumn, embeddingColumn, null);
+                new BigQueryServicesImpl(), StagedBuild.newName(), table, null, columns, null);
     }
 
-    static BigQueryInput ofQuery(String sql, String idColumn, String embeddingColumn) {
+    static BigQueryInput ofQuery(String sql, EmbeddingColumns columns) {
         return new BigQueryInput(new BigQueryServicesImpl(), StagedBuild.newName(), null,
-                Objects.requireNonNull(sql, "sql"), idColumn, embeddingColumn, null);
+                Objects.requireNonNull(sql, "sql"), columns, null);
     }
 
     BigQueryInput withTempDataset(String dataset) {
-        return new BigQueryInput(services, build, table, query, idColumn, embeddingColumn, dataset);
+        return new BigQueryInput(services, build, table, query, columns, dataset);
+    }
+
+    BigQueryInput groupedBy(String column) {
+        return new BigQueryInput(services, build, table, query, columns.groupedBy(column), tempDataset);
+    }
+
+    boolean isGrouped() {
+        return columns.group().isPresent();
     }
 
     BigQueryInput withServices(BigQueryServices other) {
-        return new BigQueryInput(other, build, table, query, idColumn, embeddingColumn, tempDataset);
+        return new BigQueryInput(other, build, table, query, columns, tempDataset);
     }
 
     BigQueryInput forBuild(String name) {
-        return new BigQueryInput(services, name, table, query, idColumn, embeddingColumn, tempDataset);
+        return new BigQueryInput(services, name, table, query, columns, tempDataset);
     }
 
     /** Fails unless the table or the query is there and has the columns. */
@@ -116,17 +121,18 @@ final class BigQueryInput implements Serializable {
     }
 
     /** All rows of the table or of the query's result, as the Storage Read API hands them out. */
-    BoundedSource<KV<Long, float[]>> source(BigQueryOptions options) throws IOException, InterruptedException {
+    BoundedSource<KV<String, KV<Long, float[]>>> source(BigQueryOptions options)
+            throws IOException, InterruptedException {
         TableReference rows = queriedOrNamedTable(options);
         checkColumns(existing(rows, options).getSchema());
         BigQueryRows parse = rows();
         return BigQueryStorageTableSource.create(
                 StaticValueProvider.of(rows),
                 DataFormat.AVRO,
-                StaticValueProvider.of(List.of(idColumn, embeddingColumn)),
+                StaticValueProvider.of(columns.names()),
                 null,
                 record -> parse.apply(record.getRecord()),
-                FloatArrayCoder.ofRows(),
+                FloatArrayCoder.ofGroupedRows(),
                 services,
                 false);
     }
@@ -146,7 +152,7 @@ final class BigQueryInput implements Serializable {
 
     /** Takes rows out of records. */
     BigQueryRows rows() {
-        return new BigQueryRows(idColumn, embeddingColumn);
+        return new BigQueryRows(columns);
     }
 
     /** Deletes the files of the export. */
@@ -171,19 +177,13 @@ final class BigQueryInput implements Serializable {
 
     void populateDisplayData(DisplayData.Builder builder) {
         builder.addIfNotNull(DisplayData.item("table", table))
-                .addIfNotNull(DisplayData.item("query", query))
-                .add(DisplayData.item("idColumn", idColumn))
-                .add(DisplayData.item("embeddingColumn", embeddingColumn));
+                .addIfNotNull(DisplayData.item("query", query));
+        columns.populateDisplayData(builder);
     }
 
     private void checkColumns(TableSchema schema) {
-        List<String> columns =
-                schema.getFields().stream().map(TableFieldSchema::getName).collect(Collectors.toList());
-        for (String column : List.of(idColumn, embeddingColumn)) {
-            if (!columns.contains(column)) {
-                throw RecordRows.noColumn(column, columns.stream());
-            }
-        }
+        columns.requireAllIn(
+                schema.getFields().stream().map(TableFieldSchema::getName).collect(Collectors.toList()));
     }
 
     private TableReference queriedOrNamedTable(BigQueryOptions options) throws IOException, InterruptedException {

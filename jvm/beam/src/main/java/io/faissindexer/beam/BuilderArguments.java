@@ -31,13 +31,13 @@ final class BuilderArguments {
     private static final String QUERY = "query";
     private static final String QUERY_FILE = "query-file";
     private static final String READ_METHOD = "read-method";
-    private static final String INDEX_FILENAME = "index-filename";
     private static final String GROUPED = "grouped";
     private static final String USE_GPU = "use-gpu";
     private static final List<String> OWN =
-            List.of(TABLE, QUERY, QUERY_FILE, READ_METHOD, INDEX_FILENAME, GROUPED, USE_GPU);
+            List.of(TABLE, QUERY, QUERY_FILE, READ_METHOD, GROUPED, USE_GPU);
     private static final List<String> SWITCH_VALUES = List.of("true", "false");
-    private static final String THE_INDEX = "faiss.index";
+    /** The column that grouped rows had in earlier jobs, whose flag had no value. */
+    private static final String GROUP_COLUMN = "groupId";
     private static final String RULE_OF_DATAFLOW_JOBS = "pq48";
 
     /** Flags of earlier jobs and of Beam for Python, and what they are called here. */
@@ -69,7 +69,7 @@ final class BuilderArguments {
             "Flags of this program alone:",
             "  --read-method direct_read|export       how BigQuery is read; default: direct_read",
             "  --use-gpu yes|no|auto                  yes asks Dataflow for workers with a GPU; auto: no",
-            "  --index-filename NAME                  understood, but only as faiss.index",
+            "  --grouped COLUMN                       an index for each value of the column, in OUTPUT/VALUE/",
             "",
             "Without --factory-string, --family-rule is pq48.",
             "Every option of Beam is a flag too, such as --runner, --region or --experiments; without --runner the",
@@ -152,6 +152,13 @@ final class BuilderArguments {
         return line.embeddingColumn();
     }
 
+    /** The column whose values each get an index; absent where all rows share one. */
+    Optional<String> groupColumn() {
+        return Optional.ofNullable(own.get(GROUPED))
+                .filter(given -> !given.equals("false"))
+                .map(given -> given.equals("true") ? GROUP_COLUMN : given);
+    }
+
     /** The directory to write to. */
     String output() {
         return line.output();
@@ -226,15 +233,6 @@ final class BuilderArguments {
         if (sources.size() > 1) {
             throw invalid(String.join(" and ", sources) + " exclude each other: rows come from one of them");
         }
-        String name = own.getOrDefault(INDEX_FILENAME, THE_INDEX);
-        if (!name.equals(THE_INDEX)) {
-            throw invalid("--" + INDEX_FILENAME + " '" + name + "': an index is published as " + THE_INDEX
-                    + " and under no other name; where readers want another one, copy it once _SUCCESS is there");
-        }
-        if (!own.getOrDefault(GROUPED, "false").equals("false")) {
-            throw invalid("--" + GROUPED + ": a build makes one index of all rows; for one of each group, run a build"
-                    + " for each, with a --query that selects its rows");
-        }
         readMethod();
         usesGpu();
     }
@@ -250,7 +248,8 @@ final class BuilderArguments {
         if (equals >= 0) {
             store(flag, argument.substring(equals + 1));
         } else if (flag.isSwitch) {
-            store(flag, !rest.isEmpty() && SWITCH_VALUES.contains(rest.get(0)) ? rest.remove(0) : "true");
+            boolean takesNext = hasValue(rest) && (flag.name.equals(GROUPED) || SWITCH_VALUES.contains(rest.get(0)));
+            store(flag, takesNext ? rest.remove(0) : "true");
         } else {
             if (!hasValue(rest)) {
                 throw invalid("--" + spelled + " has no value");
@@ -315,7 +314,7 @@ final class BuilderArguments {
 
         Flags() {
             CommandLine.flags().forEach(flag -> add(new Flag(Owner.EVERY_PROGRAM, flag, CommandLine.isSwitch(flag))));
-            OWN.forEach(flag -> add(new Flag(Owner.THIS_PROGRAM, flag, false)));
+            OWN.forEach(flag -> add(new Flag(Owner.THIS_PROGRAM, flag, flag.equals(GROUPED))));
             BeamFlags.all().forEach((option, isSwitch) -> add(new Flag(Owner.BEAM, option, isSwitch)));
             OLDER_NAMES.forEach((older, name) -> {
                 Flag flag = byPlainName.get(plain(name));

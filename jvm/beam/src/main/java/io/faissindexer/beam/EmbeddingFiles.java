@@ -18,6 +18,7 @@ import org.apache.beam.sdk.transforms.FlatMapElements;
 import org.apache.beam.sdk.transforms.Flatten;
 import org.apache.beam.sdk.transforms.ParDo;
 import org.apache.beam.sdk.transforms.Reshuffle;
+import org.apache.beam.sdk.transforms.display.DisplayData;
 import org.apache.beam.sdk.values.KV;
 import org.apache.beam.sdk.values.PCollection;
 import org.apache.beam.sdk.values.PCollectionList;
@@ -33,11 +34,11 @@ public final class EmbeddingFiles extends EmbeddingSource {
     private static final TupleTag<ReadableFile> AVRO = new TupleTag<ReadableFile>() { };
 
     private final ArrayList<String> inputs;
-    private final RecordRows rows;
+    private final EmbeddingColumns columns;
 
-    private EmbeddingFiles(List<String> inputs, RecordRows rows) {
+    private EmbeddingFiles(List<String> inputs, EmbeddingColumns columns) {
         this.inputs = new ArrayList<>(inputs);
-        this.rows = rows;
+        this.columns = columns;
     }
 
     /**
@@ -48,12 +49,23 @@ public final class EmbeddingFiles extends EmbeddingSource {
      * @param embeddingColumn of arrays of floats or doubles
      */
     public static EmbeddingFiles of(List<String> inputs, String idColumn, String embeddingColumn) {
-        return new EmbeddingFiles(inputs, new RecordRows(idColumn, embeddingColumn));
+        return new EmbeddingFiles(inputs, EmbeddingColumns.of(idColumn, embeddingColumn));
+    }
+
+    /** The same embeddings, to be indexed by group; the column holds strings or whole numbers. */
+    public EmbeddingFiles groupedBy(String groupColumn) {
+        return new EmbeddingFiles(inputs, columns.groupedBy(groupColumn));
     }
 
     @Override
-    public PCollection<KV<Long, float[]>> expand(PCollection<Integer> begins) {
+    boolean isGrouped() {
+        return columns.group().isPresent();
+    }
+
+    @Override
+    public PCollection<KV<String, KV<Long, float[]>>> expand(PCollection<Integer> begins) {
         ArrayList<String> names = inputs;
+        RecordRows rows = new RecordRows(columns);
         PCollectionTuple files = begins
                 .apply("inputs", FlatMapElements.into(TypeDescriptors.strings()).via(begin -> names))
                 .apply("files", ParDo.of(new InputFilesFn()))
@@ -61,11 +73,18 @@ public final class EmbeddingFiles extends EmbeddingSource {
                 .apply("open", FileIO.readMatches().withCompression(Compression.UNCOMPRESSED))
                 .apply("tell formats apart", ParDo.of(new FormatFn())
                         .withOutputTags(PARQUET, TupleTagList.of(AVRO)));
-        PCollection<KV<Long, float[]>> ofParquet = files.get(PARQUET)
-                .apply("Parquet", ParquetIO.parseFilesGenericRecords(rows).withCoder(FloatArrayCoder.ofRows()));
-        PCollection<KV<Long, float[]>> ofAvro = files.get(AVRO)
-                .apply("Avro", AvroIO.parseFilesGenericRecords(rows).withCoder(FloatArrayCoder.ofRows()));
+        PCollection<KV<String, KV<Long, float[]>>> ofParquet = files.get(PARQUET)
+                .apply("Parquet", ParquetIO.parseFilesGenericRecords(rows).withCoder(FloatArrayCoder.ofGroupedRows()));
+        PCollection<KV<String, KV<Long, float[]>>> ofAvro = files.get(AVRO)
+                .apply("Avro", AvroIO.parseFilesGenericRecords(rows).withCoder(FloatArrayCoder.ofGroupedRows()));
         return PCollectionList.of(ofParquet).and(ofAvro).apply("all", Flatten.pCollections());
+    }
+
+    @Override
+    public void populateDisplayData(DisplayData.Builder builder) {
+        super.populateDisplayData(builder);
+        builder.add(DisplayData.item("inputs", String.join(" ", inputs)));
+        columns.populateDisplayData(builder);
     }
 
     /** Goes by the first bytes of a file, which every file of a format has. */

@@ -11,6 +11,7 @@ import org.apache.beam.sdk.coders.AtomicCoder;
 import org.apache.beam.sdk.coders.Coder;
 import org.apache.beam.sdk.coders.KvCoder;
 import org.apache.beam.sdk.coders.NullableCoder;
+import org.apache.beam.sdk.coders.StringUtf8Coder;
 import org.apache.beam.sdk.coders.VarLongCoder;
 import org.apache.beam.sdk.util.VarInt;
 import org.apache.beam.sdk.values.KV;
@@ -31,6 +32,11 @@ public final class FloatArrayCoder extends AtomicCoder<float[]> {
     /** The coder of embeddings by id, either of which may be missing. */
     public static Coder<KV<Long, float[]>> ofRows() {
         return KvCoder.of(NullableCoder.of(VarLongCoder.of()), NullableCoder.of(ONLY));
+    }
+
+    /** The coder of such rows by their group. */
+    static Coder<KV<String, KV<Long, float[]>>> ofGroupedRows() {
+        return KvCoder.of(StringUtf8Coder.of(), ofRows());
     }
 
     @Override

@@ -8,6 +8,7 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.nio.channels.Channels;
 import java.nio.charset.StandardCharsets;
+import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
@@ -50,8 +51,8 @@ public final class IndexBuilderApp {
     }
 
     /**
-     * Runs the program and returns its exit code. The last line of stdout is the receipt as JSON; what goes on, and
-     * what went wrong, is said on stderr.
+     * Runs the program and returns its exit code. The last line of stdout is the receipt as JSON, with groups as many
+     * lines as there are; what goes on, and what went wrong, is said on stderr.
      */
     public static int run(String... arguments) {
         return new IndexBuilderApp().runWith(arguments);
@@ -69,9 +70,9 @@ public final class IndexBuilderApp {
                 System.out.print(CommandLine.help(PROGRAM) + BuilderArguments.HELP);
                 return 0;
             }
-            Optional<IndexReceipt> receipt = build(given);
-            receipt.ifPresent(built -> System.out.println(built.json()));
-            if (!receipt.isPresent()) {
+            List<IndexReceipt> receipts = build(given);
+            receipts.forEach(built -> System.out.println(built.json()));
+            if (given.describesOnly()) {
                 say("the job is described, and was not started");
             }
             return 0;
@@ -88,28 +89,28 @@ public final class IndexBuilderApp {
     }
 
     /** Returns no receipt where the job was only described. */
-    private Optional<IndexReceipt> build(BuilderArguments given) {
+    private List<IndexReceipt> build(BuilderArguments given) {
         PipelineOptions options = given.options();
         if (given.usesGpu()) {
             Accelerator.addTo(options, IndexBuilderApp::say);
         }
         FileSystems.setDefaultPipelineOptions(options);
-        BuildFaissIndex build = BuildFaissIndex.into(given.output(), given.spec());
-        build.validate(options);
+        BeamBuild build = new BeamBuild(given.spec(), given.output(), given.groupColumn().isPresent());
+        build.check();
         EmbeddingSource source = source(given);
         try {
             running = start(build, source, options);
-            return given.describesOnly() ? Optional.empty() : Optional.of(receipt(build));
+            return given.describesOnly() ? List.of() : receipts(build);
         } catch (RuntimeException failure) {
             abandon(build);
             throw failure;
         }
     }
 
-    private static PipelineResult start(BuildFaissIndex build, EmbeddingSource source, PipelineOptions options) {
+    private static PipelineResult start(BeamBuild build, EmbeddingSource source, PipelineOptions options) {
         try {
             Pipeline pipeline = Pipeline.create(options);
-            pipeline.apply("build", build.of(source));
+            pipeline.apply("build", new BuildOfSource(build, source));
             return pipeline.run();
         } catch (IllegalArgumentException | IllegalStateException refused) {
             // What runners and connectors say before anything is read.
@@ -117,28 +118,31 @@ public final class IndexBuilderApp {
         }
     }
 
-    private IndexReceipt receipt(BuildFaissIndex build) {
+    private List<IndexReceipt> receipts(BeamBuild build) {
         State state = running.waitUntilFinish();
         if (state != State.DONE) {
             throw new FaissIndexException(
                     Kind.INTERNAL, "the pipeline has ended as " + state + "; the log of its runner says why");
         }
-        return build.receipt();
+        return build.receipts();
     }
 
     private static EmbeddingSource source(BuilderArguments given) {
         String id = given.idColumn();
         String embedding = given.embeddingColumn();
-        if (given.table().isPresent()) {
-            return BigQueryEmbeddings.ofTable(given.table().get(), id, embedding, given.readMethod());
+        Optional<String> group = given.groupColumn();
+        if (!given.inputs().isEmpty()) {
+            EmbeddingFiles files = EmbeddingFiles.of(given.inputs(), id, embedding);
+            return group.map(files::groupedBy).orElse(files);
         }
-        if (given.query().isPresent()) {
-            return BigQueryEmbeddings.ofQuery(given.query().get(), id, embedding, given.readMethod());
-        }
-        if (given.queryFile().isPresent()) {
-            return BigQueryEmbeddings.ofQuery(text(given.queryFile().get()), id, embedding, given.readMethod());
-        }
-        return EmbeddingFiles.of(given.inputs(), id, embedding);
+        BigQueryEmbeddings rows = given.table().isPresent()
+                ? BigQueryEmbeddings.ofTable(given.table().get(), id, embedding, given.readMethod())
+                : BigQueryEmbeddings.ofQuery(sql(given), id, embedding, given.readMethod());
+        return group.map(rows::groupedBy).orElse(rows);
+    }
+
+    private static String sql(BuilderArguments given) {
+        return given.query().orElseGet(() -> text(given.queryFile().get()));
     }
 
     private static String text(String uri) {
@@ -153,7 +157,7 @@ public final class IndexBuilderApp {
     }
 
     /** Ends what is at work, and deletes what it has written. */
-    private void abandon(BuildFaissIndex build) {
+    private void abandon(BeamBuild build) {
         StagesAtWork stages = StagesAtWork.ofProcess();
         stages.halt();
         try {

@@ -4,7 +4,8 @@ import io.faissindexer.stages.PartitionRun;
 import io.faissindexer.stages.PartitionStage;
 import io.faissindexer.stages.StageOutcome;
 import java.io.IOException;
-import java.util.List;
+import java.util.HashMap;
+import java.util.Map;
 import java.util.concurrent.ThreadLocalRandom;
 import org.apache.beam.sdk.transforms.DoFn;
 import org.apache.beam.sdk.transforms.windowing.GlobalWindow;
@@ -12,70 +13,108 @@ import org.apache.beam.sdk.values.KV;
 import org.apache.beam.sdk.values.PCollectionView;
 
 /**
- * Runs a stage over the rows of each bundle, which is a partition of its own. What an attempt has written that the
- * runner did not commit is in no outcome, so nobody ever reads it.
+ * Runs a stage over the rows of each bundle, of which every group is a partition of its own. What an attempt has
+ * written that the runner did not commit is in no outcome, so nobody ever reads it.
  */
-final class PartitionStageFn extends DoFn<KV<Long, float[]>, StageOutcome> {
+final class PartitionStageFn extends DoFn<KV<String, KV<Long, float[]>>, KV<String, StageOutcome>> {
     private static final long serialVersionUID = 1L;
 
-    private final PCollectionView<List<PartitionStage>> stage;
-    private transient PartitionRun run;
-    private transient StageMetrics metrics;
+    private final PCollectionView<Map<String, PartitionStage>> stages;
+    private transient Map<String, Partition> partitions;
 
-    /** A function for a stage that is there once or, where it is not needed, not at all. */
-    PartitionStageFn(PCollectionView<List<PartitionStage>> stage) {
-        this.stage = stage;
+    /** A function for stages by group, which lack groups that need none. */
+    PartitionStageFn(PCollectionView<Map<String, PartitionStage>> stages) {
+        this.stages = stages;
+    }
+
+    /** Begins a bundle. */
+    @StartBundle
+    public void begin() {
+        partitions = new HashMap<>();
     }
 
     /** Takes a row. */
     @ProcessElement
     public void process(ProcessContext context) throws Exception {
-        if (run == null) {
-            List<PartitionStage> wanted = context.sideInput(stage);
-            if (wanted.isEmpty()) {
-                return;
-            }
-            metrics = new StageMetrics(1);
-            // Bundles have no numbers; it is a name for messages only.
-            run = wanted.get(0).begin(ThreadLocalRandom.current().nextInt(Integer.MAX_VALUE), metrics);
+        String group = context.element().getKey();
+        Partition partition = partitions.get(group);
+        if (partition == null) {
+            partition = new Partition(context.sideInput(stages).get(group));
+            partitions.put(group, partition);
         }
-        KV<Long, float[]> row = context.element();
-        run.take(sink -> {
-            if (row.getKey() == null) {
-                sink.nullId();
-            } else if (row.getValue() == null) {
-                sink.nullEmbedding(row.getKey());
-            } else {
-                sink.add(row.getKey(), row.getValue());
-            }
-        });
+        partition.take(context.element().getValue());
     }
 
-    /** Hands on what the stage has come to. */
+    /** Hands on what the stages have come to. */
     @FinishBundle
     public void finish(FinishBundleContext context) throws Exception {
-        if (run != null) {
-            StageOutcome outcome = run.finish();
-            metrics.end(outcome);
-            close();
-            context.output(outcome, GlobalWindow.INSTANCE.maxTimestamp(), GlobalWindow.INSTANCE);
+        for (Map.Entry<String, Partition> partition : partitions.entrySet()) {
+            if (partition.getValue().isNeeded()) {
+                context.output(
+                        KV.of(partition.getKey(), partition.getValue().finish()),
+                        GlobalWindow.INSTANCE.maxTimestamp(),
+                        GlobalWindow.INSTANCE);
+            }
         }
     }
 
     /** Undoes what an unfinished bundle has written. */
     @Teardown
     public void close() throws IOException {
-        PartitionRun ended = run;
-        StageMetrics counted = metrics;
-        run = null;
-        metrics = null;
-        try {
-            if (ended != null) {
-                ended.close();
+        if (partitions != null) {
+            for (Partition partition : partitions.values()) {
+                partition.close();
             }
-        } finally {
-            if (counted != null) {
-                counted.close();
+        }
+    }
+
+    /** The rows of a group in a bundle. */
+    private static final class Partition implements AutoCloseable {
+        private final StageMetrics metrics;
+        private final PartitionRun run;
+
+        /** A partition of a stage, or of none. */
+        Partition(PartitionStage stage) {
+            metrics = stage == null ? null : new StageMetrics(1);
+            // Bundles have no numbers; it is a name for messages only.
+            run = stage == null ? null : stage.begin(ThreadLocalRandom.current().nextInt(Integer.MAX_VALUE), metrics);
+        }
+
+        boolean isNeeded() {
+            return run != null;
+        }
+
+        void take(KV<Long, float[]> row) throws Exception {
+            if (!isNeeded()) {
+                return;
+            }
+            run.take(sink -> {
+                if (row.getKey() == null) {
+                    sink.nullId();
+                } else if (row.getValue() == null) {
+                    sink.nullEmbedding(row.getKey());
+                } else {
+                    sink.add(row.getKey(), row.getValue());
+                }
+            });
+        }
+
+        StageOutcome finish() throws Exception {
+            StageOutcome outcome = run.finish();
+            metrics.end(outcome);
+            close();
+            return outcome;
+        }
+
+        /** Undoes what it has written unless it has finished; may be called again. */
+        @Override
+        public void close() throws IOException {
+            if (isNeeded()) {
+                try {
+                    run.close();
+                } finally {
+                    metrics.close();
+                }
             }
         }
     }

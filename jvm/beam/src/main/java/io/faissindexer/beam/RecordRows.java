@@ -4,7 +4,6 @@ import io.faissindexer.FaissIndexException;
 import io.faissindexer.FaissIndexException.Kind;
 import java.util.List;
 import java.util.stream.Collectors;
-import java.util.stream.Stream;
 import org.apache.avro.Schema;
 import org.apache.avro.generic.GenericRecord;
 import org.apache.avro.generic.IndexedRecord;
@@ -12,33 +11,45 @@ import org.apache.beam.sdk.transforms.SerializableFunction;
 import org.apache.beam.sdk.values.KV;
 
 /**
- * Takes the id and the embedding out of a record, whose components are rounded to the nearest float. A component that
- * is null becomes one that is not a number, for which the row is left out as well.
+ * Takes the group, the id and the embedding out of a record, whose components are rounded to the nearest float. A
+ * component that is null becomes one that is not a number, for which the row is left out as well.
  */
-final class RecordRows implements SerializableFunction<GenericRecord, KV<Long, float[]>> {
+final class RecordRows implements SerializableFunction<GenericRecord, KV<String, KV<Long, float[]>>> {
     private static final long serialVersionUID = 1L;
 
-    private final String idColumn;
-    private final String embeddingColumn;
+    private final EmbeddingColumns columns;
 
-    RecordRows(String idColumn, String embeddingColumn) {
-        this.idColumn = idColumn;
-        this.embeddingColumn = embeddingColumn;
+    RecordRows(EmbeddingColumns columns) {
+        this.columns = columns;
     }
 
     @Override
-    public KV<Long, float[]> apply(GenericRecord record) {
-        Object id = value(record, idColumn);
-        if (id != null && !(id instanceof Long || id instanceof Integer)) {
-            throw unusable(idColumn, id, "ids are whole numbers");
+    public KV<String, KV<Long, float[]>> apply(GenericRecord record) {
+        Object id = value(record, columns.id());
+        if (id != null && !isWholeNumber(id)) {
+            throw unusable(columns.id(), id, "ids are whole numbers");
         }
-        Object embedding = value(record, embeddingColumn);
+        Object embedding = value(record, columns.embedding());
         if (embedding != null && !(embedding instanceof List)) {
-            throw unusable(embeddingColumn, embedding, "embeddings are arrays of floats or doubles");
+            throw unusable(columns.embedding(), embedding, "embeddings are arrays of floats or doubles");
         }
         return KV.of(
-                id == null ? null : Long.valueOf(((Number) id).longValue()),
-                embedding == null ? null : components((List<?>) embedding));
+                columns.group().map(column -> group(record, column, id)).orElse(EmbeddingSource.ALL_ROWS),
+                KV.of(
+                        id == null ? null : Long.valueOf(((Number) id).longValue()),
+                        embedding == null ? null : components((List<?>) embedding)));
+    }
+
+    private String group(GenericRecord record, String column, Object id) {
+        Object group = value(record, column);
+        if (group == null) {
+            throw new FaissIndexException(Kind.BAD_ROWS, "the row with the id " + id + " has no group in the column '"
+                    + column + "'; a query can leave such rows out, or give them one");
+        }
+        if (!(group instanceof CharSequence || isWholeNumber(group))) {
+            throw unusable(column, group, "groups are strings or whole numbers");
+        }
+        return group.toString();
     }
 
     private float[] components(List<?> list) {
@@ -50,29 +61,28 @@ final class RecordRows implements SerializableFunction<GenericRecord, KV<Long, f
                     ? ((IndexedRecord) element).get(0)
                     : element;
             if (value != null && !(value instanceof Float || value instanceof Double)) {
-                throw unusable(embeddingColumn, value, "components are floats or doubles");
+                throw unusable(columns.embedding(), value, "components are floats or doubles");
             }
             components[at++] = value == null ? Float.NaN : ((Number) value).floatValue();
         }
         return components;
     }
 
+    private static boolean isWholeNumber(Object value) {
+        return value instanceof Long || value instanceof Integer;
+    }
+
     private static boolean hasOneField(IndexedRecord group) {
         return group.getSchema().getFields().size() == 1;
     }
 
-    private static Object value(GenericRecord record, String column) {
+    private Object value(GenericRecord record, String column) {
         Schema.Field field = record.getSchema().getField(column);
         if (field == null) {
-            throw noColumn(column, record.getSchema().getFields().stream().map(Schema.Field::name));
+            columns.requireAllIn(record.getSchema().getFields().stream().map(Schema.Field::name)
+                    .collect(Collectors.toList()));
         }
         return record.get(field.pos());
-    }
-
-    /** The failure for a column that is not among those of an input. */
-    static FaissIndexException noColumn(String column, Stream<String> columns) {
-        return new FaissIndexException(Kind.INVALID_SPEC,
-                "there is no column '" + column + "'; the columns are " + columns.collect(Collectors.joining(", ")));
     }
 
     private static FaissIndexException unusable(String column, Object value, String expectation) {

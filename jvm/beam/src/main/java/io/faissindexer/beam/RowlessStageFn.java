@@ -2,27 +2,30 @@ package io.faissindexer.beam;
 
 import io.faissindexer.stages.RowlessStage;
 import io.faissindexer.stages.StageOutcome;
+import java.util.Map;
 import org.apache.beam.sdk.transforms.DoFn;
+import org.apache.beam.sdk.values.KV;
 import org.apache.beam.sdk.values.PCollectionView;
 
-/** Runs the tasks of a stage that takes no rows, by their numbers. */
-final class RowlessStageFn extends DoFn<Integer, StageOutcome> {
+/** Runs the tasks of a stage that takes no rows, by their group and number. */
+final class RowlessStageFn extends DoFn<KV<String, Integer>, KV<String, StageOutcome>> {
     private static final long serialVersionUID = 1L;
 
-    private final PCollectionView<RowlessStage> stage;
+    private final PCollectionView<Map<String, RowlessStage>> stages;
 
-    RowlessStageFn(PCollectionView<RowlessStage> stage) {
-        this.stage = stage;
+    RowlessStageFn(PCollectionView<Map<String, RowlessStage>> stages) {
+        this.stages = stages;
     }
 
     /** Runs a task. */
     @ProcessElement
     public void process(ProcessContext context) throws Exception {
+        String group = context.element().getKey();
         StageOutcome outcome;
         try (StageMetrics metrics = new StageMetrics(Runtime.getRuntime().availableProcessors())) {
-            outcome = context.sideInput(stage).run(context.element(), metrics);
+            outcome = context.sideInput(stages).get(group).run(context.element().getValue(), metrics);
             metrics.end(outcome);
         }
-        context.output(outcome);
+        context.output(KV.of(group, outcome));
     }
 }

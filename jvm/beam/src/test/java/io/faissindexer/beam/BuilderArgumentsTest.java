@@ -95,7 +95,9 @@ public class BuilderArgumentsTest {
         assertReaches("training_sample_rate", "0.5", "0.5", spec(SpecKey.SAMPLE_RATE));
         assertReaches("dimension", "64", "64", spec(SpecKey.DIMENSION));
         assertEquals("PQ8", spec(SpecKey.FACTORY_STRING).apply(parse("--FAISSFactoryString=PQ8")));
-        assertFalse(parse("--grouped=false").isHelp());
+        assertReaches("grouped", "true", Optional.of("groupId"), BuilderArguments::groupColumn);
+        assertReaches("grouped", "false", Optional.empty(), BuilderArguments::groupColumn);
+        assertEquals(Optional.of("groupId"), parse("--grouped", "--metric", "ip").groupColumn());
     }
 
     @Test
@@ -119,7 +121,8 @@ public class BuilderArgumentsTest {
         assertReaches("id_column", "id", "id", BuilderArguments::idColumn);
         assertReaches("use_gpu", "true", true, BuilderArguments::usesGpu);
         assertReaches("use_gpu", "auto", false, BuilderArguments::usesGpu);
-        assertReaches("index_filename", "faiss.index", "/out", BuilderArguments::output);
+        assertReaches("index_filename", "result.index", "result.index", spec(SpecKey.INDEX_FILENAME));
+        assertReaches("grouped", "country", Optional.of("country"), BuilderArguments::groupColumn);
     }
 
     @Test
@@ -183,8 +186,6 @@ public class BuilderArgumentsTest {
         assertRefused("--use-gpu is given twice", "--use_gpu", "yes", "--useGpu", "no");
         assertRefused("--metric is given twice", "--metric", "l2", "--metric=ip");
         assertRefused("unexpected argument 'ip'", "--metric", "l2", "ip");
-        assertRefused("--index-filename 'result.index'", "--index_filename", "result.index");
-        assertRefused("--grouped: a build makes one index of all rows", "--grouped", "country");
     }
 
     @Test

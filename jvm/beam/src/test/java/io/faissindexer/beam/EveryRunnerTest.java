@@ -62,6 +62,19 @@ public class EveryRunnerTest {
     }
 
     @Test
+    public void eachGroupOfACollectionBecomesTheIndexOfItsRows() throws IOException {
+        File output = folder.newFolder();
+        BuildFaissIndexPerGroup build = BuildFaissIndexPerGroup.into(output.getPath(), ReferenceRows.SPEC_OF_GROUPS);
+        Pipeline pipeline = pipeline();
+        PCollection<IndexReceipt> receipts = pipeline
+                .apply(Create.of(ReferenceRows.grouped()).withCoder(FloatArrayCoder.ofGroupedRows()))
+                .apply(build);
+        Assert.assertNotNull(receipts.getCoder());
+        Assert.assertEquals(PipelineResult.State.DONE, pipeline.run().waitUntilFinish());
+        ReferenceRows.assertGroupsPublished(output, build.receipts(), folder.newFolder());
+    }
+
+    @Test
     public void anObjectStoreGetsTheIndexThatEveryEngineBuilds() {
         BuildFaissIndex build = build("store://bucket/out");
         Pipeline pipeline = pipeline();

@@ -3,13 +3,19 @@ package io.faissindexer.beam;
 import static org.junit.Assert.assertEquals;
 
 import io.faissindexer.Embeddings;
+import io.faissindexer.FaissIndexer;
 import io.faissindexer.IndexReceipt;
+import io.faissindexer.IndexSpec;
 import io.faissindexer.ReferenceBuild;
+import io.faissindexer.stages.RowSource;
 import java.io.File;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Set;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import org.apache.avro.Schema;
 import org.apache.avro.SchemaBuilder;
 import org.apache.avro.file.DataFileWriter;
@@ -33,9 +39,48 @@ final class ReferenceRows {
     private static final Schema SCHEMA = SchemaBuilder.record("row").fields()
             .optionalLong("entityId")
             .name("embedding").type().array().items().doubleType().noDefault()
+            .requiredString("language")
+            .requiredInt("country")
             .endRecord();
 
+    /** What rows may be grouped by; the first has more rows than the others, and the last few. */
+    static final List<String> GROUPS = List.of("de", "en-GB", "fr");
+
+    /** A family that the smallest group can train. */
+    static final IndexSpec SPEC_OF_GROUPS = IndexSpec.builder().factoryString("IVF8,SQ8").report(false).build();
+
     private ReferenceRows() {
+    }
+
+    /** The group of a row. */
+    static String group(int row) {
+        return row % 100 == 7 ? GROUPS.get(2) : GROUPS.get(row % 3 == 1 ? 1 : 0);
+    }
+
+    /** All rows by their group. */
+    static List<KV<String, KV<Long, float[]>>> grouped() {
+        List<KV<Long, float[]>> all = all();
+        return IntStream.range(0, all.size()).mapToObj(row -> KV.of(group(row), all.get(row)))
+                .collect(Collectors.toList());
+    }
+
+    /** Fails unless every group has the index that a build of its rows alone makes, and nothing else is there. */
+    static void assertGroupsPublished(File output, List<IndexReceipt> receipts, File alone) {
+        assertEquals(
+                Set.of("ANN_INDEX_METADATA", "de", "en-GB", "fr"), Set.of(output.list()));
+        for (int number = 0; number < GROUPS.size(); number++) {
+            String group = GROUPS.get(number);
+            RowSource rows = sink -> {
+                for (KV<String, KV<Long, float[]>> row : grouped()) {
+                    if (row.getKey().equals(group)) {
+                        sink.add(row.getValue().getKey(), row.getValue().getValue());
+                    }
+                }
+            };
+            IndexReceipt expected = FaissIndexer.build(List.of(rows), SPEC_OF_GROUPS, new File(alone, group).getPath());
+            assertEquals(group, expected.crc32c(), receipts.get(number).crc32c());
+            assertPublished(new File(output, group));
+        }
     }
 
     static List<KV<Long, float[]>> all() {
@@ -59,6 +104,8 @@ final class ReferenceRows {
                 components.add((double) component);
             }
             record.put("embedding", components);
+            record.put("language", group(row));
+            record.put("country", row % GROUPS.size());
             records.add(record);
         }
         return records;

@@ -76,6 +76,21 @@ public final class NativeBridge {
     /** What {@link #publish} has returned for the index in a directory. */
     public static native String[] published(String output, Object files);
 
+    /** Checks all of the spec and of a directory above groups that can be checked before any group is known. */
+    public static native void checkGroups(String[] spec, String output, Object files);
+
+    /** Writes down the groups of a build, each of which is then started in the directory of its name. */
+    public static native void startGroups(String name, String[] spec, String output, String[] groups, Object files);
+
+    /** States the number of groups, of which none is published yet, and removes those that are there no more. */
+    public static native void publishGroups(String name, String[] spec, String output, String[] groups, Object files);
+
+    /** Removes what is left of a build by group, all of whose indexes are published. */
+    public static native void endGroups(String name, String output, Object files);
+
+    /** The groups whose indexes are published in a directory. */
+    public static native String[] publishedGroups(String output, Object files);
+
     /** Deletes what a failed build has left. Returns false when another build had done so before. */
     public static native boolean abandon(String name, String output, Object files);
 

@@ -4,16 +4,13 @@ import io.faissindexer.FaissIndexException;
 import io.faissindexer.IndexReceipt;
 import io.faissindexer.IndexSpec;
 import io.faissindexer.internal.NativeBridge;
-import io.faissindexer.internal.NativeLogs;
 import io.faissindexer.storage.FileSystemHook;
-import java.io.IOException;
 import java.io.Serializable;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collection;
 import java.util.List;
 import java.util.Map;
-import java.util.TreeMap;
 import java.util.UUID;
 
 /**
@@ -46,9 +43,8 @@ public final class StagedBuild implements Serializable {
      * @throws FaissIndexException when nothing could be built
      */
     public static void check(IndexSpec spec, String outputDirectory, FileSystemHook.Factory files) {
-        StageCall.loadLibrary();
-        with(files, hook -> {
-            NativeBridge.checkBuild(pairs(spec), outputDirectory, hook);
+        NativeCall.through(files, hook -> {
+            NativeBridge.checkBuild(NativeCall.pairs(spec), outputDirectory, hook);
             return null;
         });
     }
@@ -62,8 +58,8 @@ public final class StagedBuild implements Serializable {
      */
     public static StagedBuild start(
             String name, IndexSpec spec, String outputDirectory, FileSystemHook.Factory files) {
-        StageCall.loadLibrary();
-        String build = with(files, hook -> NativeBridge.startBuild(name, pairs(spec), outputDirectory, hook));
+        String build = NativeCall.through(
+                files, hook -> NativeBridge.startBuild(name, NativeCall.pairs(spec), outputDirectory, hook));
         return new StagedBuild(build, spec.dimension().orElse(0), files);
     }
 
@@ -82,8 +78,8 @@ public final class StagedBuild implements Serializable {
 
     /** Decides, by all of {@code sample}, what to train on and what comes after. */
     public StagePlan plan(Collection<StageOutcome> samples) {
-        StageCall.loadLibrary();
-        Map<String, String> decision = facts(logged(() -> NativeBridge.planTraining(build, receipts(samples))));
+        Map<String, String> decision = NativeCall.facts(
+                NativeCall.logged(() -> NativeBridge.planTraining(build, receipts(samples))));
         List<String> notes = new ArrayList<>(Arrays.asList(decision.get("notes").split("\n")));
         notes.removeIf(String::isEmpty);
         return new StagePlan(
@@ -97,20 +93,19 @@ public final class StagedBuild implements Serializable {
 
     /** Puts the index in place, by all stages. A call may be repeated: it goes on where it stopped. */
     public IndexReceipt publish(Collection<StageOutcome> all) {
-        StageCall.loadLibrary();
-        return new IndexReceipt(facts(with(files, hook -> NativeBridge.publish(build, receipts(all), hook))));
+        return new IndexReceipt(NativeCall.facts(
+                NativeCall.through(files, hook -> NativeBridge.publish(build, receipts(all), hook))));
     }
 
     /** What {@link #publish} has returned for the index in a directory. */
     public static IndexReceipt published(String outputDirectory, FileSystemHook.Factory files) {
-        StageCall.loadLibrary();
-        return new IndexReceipt(facts(with(files, hook -> NativeBridge.published(outputDirectory, hook))));
+        return new IndexReceipt(NativeCall.facts(
+                NativeCall.through(files, hook -> NativeBridge.published(outputDirectory, hook))));
     }
 
-    /** Deletes what a build has written. Returns false when another build had done so before. */
+    /** Deletes what a build has written, by group or not. Returns false when another build had done so before. */
     public static boolean abandon(String name, String outputDirectory, FileSystemHook.Factory files) {
-        StageCall.loadLibrary();
-        return with(files, hook -> NativeBridge.abandon(name, outputDirectory, hook));
+        return NativeCall.through(files, hook -> NativeBridge.abandon(name, outputDirectory, hook));
     }
 
     private StageCall call(String name, Collection<StageOutcome> earlier) {
@@ -119,49 +114,5 @@ public final class StagedBuild implements Serializable {
 
     private static String[] receipts(Collection<StageOutcome> outcomes) {
         return outcomes.stream().map(StageOutcome::receipt).toArray(String[]::new);
-    }
-
-    private interface Call<T> {
-        T through(FileSystemHook hook);
-    }
-
-    private interface Logged<T> {
-        T call();
-    }
-
-    private static <T> T with(FileSystemHook.Factory files, Call<T> call) {
-        return logged(() -> {
-            try (FileSystemHook hook = files.open()) {
-                return call.through(hook);
-            } catch (IOException failure) {
-                throw new FaissIndexException(
-                        FaissIndexException.Kind.STORAGE, "the file system hook cannot be closed: " + failure, failure);
-            }
-        });
-    }
-
-    private static <T> T logged(Logged<T> logged) {
-        try {
-            return logged.call();
-        } finally {
-            NativeLogs.deliver();
-        }
-    }
-
-    private static String[] pairs(IndexSpec spec) {
-        List<String> pairs = new ArrayList<>();
-        spec.values().forEach((key, value) -> {
-            pairs.add(key);
-            pairs.add(value);
-        });
-        return pairs.toArray(new String[0]);
-    }
-
-    private static Map<String, String> facts(String[] pairs) {
-        Map<String, String> facts = new TreeMap<>();
-        for (int at = 0; at + 1 < pairs.length; at += 2) {
-            facts.put(pairs[at], pairs[at + 1]);
-        }
-        return facts;
     }
 }
