@@ -48,7 +48,7 @@ public class DataflowJobTest {
         assertFalse(environment.toString(), environment.toString().contains("worker_accelerator"));
         JsonNode pool = environment.get("workerPools").get(0);
         assertEquals("n1-highmem-8", pool.get("machineType").asText());
-        assertTrue(pool.get("packages").toString().contains("faiss-indexer"));
+        assertTrue(pool.get("packages").toString().contains("storage.googleapis.com/bucket/staging/faiss-indexer"));
     }
 
     @Test
