@@ -152,8 +152,9 @@ lint-jvm: set-up ## compile Java and Scala with every warning an error
 	@$(with_tools) $(gradle) testClasses clusterClasses
 
 .PHONY: lint-scripts
-lint-scripts: set-up ## shellcheck and ruff
+lint-scripts: set-up ## shellcheck, hadolint and ruff
 	@$(with_tools) PATH="$$(dirname "$$FAISS_INDEXER_PYTHON_CURRENT"):$$PATH"; \
 		shellcheck --external-sources scripts/environment $(shell_scripts); \
+		find examples -name Dockerfile -exec hadolint {} +; \
 		ruff check --quiet --config scripts/python/ruff.toml $(python_scripts); \
 		ruff format --quiet --check --config scripts/python/ruff.toml $(python_scripts)
