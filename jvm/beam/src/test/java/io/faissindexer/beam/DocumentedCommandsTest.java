@@ -95,12 +95,14 @@ public class DocumentedCommandsTest {
     }
 
     @Test
-    public void thoseOfThePageAboutBeamBuildAnIndex() throws Exception {
+    public void thoseOfThePageAboutBeamBuildIndexes() throws Exception {
         File input = folder.newFolder("data", "embeddings");
         ReferenceRows.writeParquet(new File(input, "a.parquet"), 0, 1);
         run(commands("docs/beam.md"));
         assertEquals(Set.of("_SUCCESS", "faiss.index", "faiss.manifest.json", "report.html"),
                 Set.of(new File(folder.getRoot(), "index").list()));
+        assertEquals(Set.of("ANN_INDEX_METADATA", "de", "en-GB", "fr"),
+                Set.of(new File(folder.getRoot(), "indexes").list()));
     }
 
     @Test
