@@ -189,4 +189,31 @@ public class BigQueryEmbeddingsTest {
         assertEquals(FEW, build(overwriting.duplicateIds("keepFirst").build(), fewAnd(again)).rows());
         assertEquals(FEW + 1, build(overwriting.duplicateIds("allow").build(), fewAnd(again)).rows());
     }
+
+    private List<IndexReceipt> buildPerGroup(TableRow... rows) throws IOException, InterruptedException {
+        BuildFaissIndexPerGroup build = BuildFaissIndexPerGroup.into(output.getPath(), FLAT);
+        Pipeline pipeline = Pipeline.create(FakeBigQuery.options(temporary.getPath()));
+        pipeline.apply(build.of(source("entityId", Arrays.asList(rows)).groupedBy("comment")));
+        pipeline.run().waitUntilFinish();
+        return build.receipts();
+    }
+
+    @Test
+    public void theValuesOfAColumnBecomeAnIndexEach() throws Exception {
+        TableRow[] rows = FakeBigQuery.rows(ReferenceRows.all().subList(0, FEW)).toArray(new TableRow[0]);
+        rows[3].set("comment", "fourth");
+        List<IndexReceipt> receipts = buildPerGroup(rows);
+        assertEquals(
+                List.of(1L, FEW - 1L), receipts.stream().map(IndexReceipt::rows).collect(Collectors.toList()));
+        assertEquals(new File(output, "fourth/faiss.index").getPath(), receipts.get(0).index());
+        assertEquals(List.of(), temporaryFiles());
+    }
+
+    @Test
+    public void aRowWithoutAGroupIsNamed() {
+        TableRow row = FakeBigQuery.row(ReferenceRows.all().get(5)).set("comment", null);
+        RuntimeException failure = assertThrows(RuntimeException.class, () -> buildPerGroup(row));
+        String message = "the row with the id " + ReferenceBuild.ROWS.id(5) + " has no group in the column 'comment'";
+        assertTrue(failure.getMessage(), failure.getMessage().contains(message));
+    }
 }
