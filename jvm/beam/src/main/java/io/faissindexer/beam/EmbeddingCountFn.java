@@ -16,6 +16,7 @@ final class EmbeddingCountFn extends DoFn<KV<String, KV<Long, float[]>>, KV<KV<S
     @StartBundle
     public void begin() {
         counts = new HashMap<>();
+        StageMetrics.begun(StageMetrics.COUNT);
     }
 
     /** Counts a row. */
@@ -28,6 +29,7 @@ final class EmbeddingCountFn extends DoFn<KV<String, KV<Long, float[]>>, KV<KV<S
     /** Hands on what was counted. */
     @FinishBundle
     public void finish(FinishBundleContext context) {
+        StageMetrics.countRows(StageMetrics.COUNT, counts.values().stream().mapToLong(Long::longValue).sum());
         counts.forEach((shape, rows) ->
                 context.output(KV.of(shape, rows), GlobalWindow.INSTANCE.maxTimestamp(), GlobalWindow.INSTANCE));
     }

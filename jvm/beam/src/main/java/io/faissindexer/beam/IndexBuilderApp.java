@@ -119,7 +119,7 @@ public final class IndexBuilderApp {
     }
 
     private List<IndexReceipt> receipts(BeamBuild build) {
-        State state = running.waitUntilFinish();
+        State state = new BuildProgress(running, IndexBuilderApp::say).awaitEnd();
         if (state != State.DONE) {
             throw new FaissIndexException(
                     Kind.INTERNAL, "the pipeline has ended as " + state + "; the log of its runner says why");

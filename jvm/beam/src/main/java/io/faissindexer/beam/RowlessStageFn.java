@@ -21,9 +21,10 @@ final class RowlessStageFn extends DoFn<KV<String, Integer>, KV<String, StageOut
     @ProcessElement
     public void process(ProcessContext context) throws Exception {
         String group = context.element().getKey();
+        RowlessStage stage = context.sideInput(stages).get(group);
         StageOutcome outcome;
-        try (StageMetrics metrics = new StageMetrics(Runtime.getRuntime().availableProcessors())) {
-            outcome = context.sideInput(stages).get(group).run(context.element().getValue(), metrics);
+        try (StageMetrics metrics = new StageMetrics(stage.name(), Runtime.getRuntime().availableProcessors())) {
+            outcome = stage.run(context.element().getValue(), metrics);
             metrics.end(outcome);
         }
         context.output(KV.of(group, outcome));

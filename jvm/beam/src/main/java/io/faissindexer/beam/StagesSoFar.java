@@ -69,6 +69,7 @@ final class StagesSoFar implements Serializable {
 
     /** After the stage {@code evaluate}; that an index cannot be measured, as for want of memory, does not lose it. */
     StagesSoFar measured(List<StageOutcome> outcomes) {
+        StageMetrics.begun(StageMetrics.PUBLISH);
         try {
             outcomes.forEach(StageOutcome::requireDone);
             return after(outcomes);
@@ -81,17 +82,18 @@ final class StagesSoFar implements Serializable {
     /** The stage that samples; for the second time, only where the first did not do. */
     List<PartitionStage> sample() {
         return plan == null || plan.resamples()
-                ? Collections.singletonList(build.partitionStage("sample", Collections.emptyList()))
+                ? Collections.singletonList(partitionStage("sample", Collections.emptyList()))
                 : Collections.emptyList();
     }
 
     /** The stage that encodes. */
     List<PartitionStage> encode() {
-        return Collections.singletonList(build.partitionStage("encode", later));
+        return Collections.singletonList(partitionStage("encode", later));
     }
 
     /** A stage without rows: the first goes by the samples, all others by what came after. */
     RowlessStage rowless(String name) {
+        StageMetrics.begun(name);
         return build.rowlessStage(name, later.isEmpty() ? samples : later);
     }
 
@@ -103,5 +105,10 @@ final class StagesSoFar implements Serializable {
         List<StageOutcome> all = new ArrayList<>(samples);
         all.addAll(later);
         return StagesAtWork.ofProcess().during(() -> build.publish(all));
+    }
+
+    private PartitionStage partitionStage(String name, List<StageOutcome> earlier) {
+        StageMetrics.begun(name);
+        return build.partitionStage(name, earlier);
     }
 }

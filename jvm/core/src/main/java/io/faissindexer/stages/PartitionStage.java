@@ -14,6 +14,11 @@ public final class PartitionStage implements Serializable {
         this.dimension = dimension;
     }
 
+    /** What the stage is called, such as {@code encode}. */
+    public String name() {
+        return call.stage();
+    }
+
     /**
      * Bytes that one task takes at most outside the heap of its JVM, estimated for the driver to ask for.
      *

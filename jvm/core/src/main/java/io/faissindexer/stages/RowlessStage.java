@@ -13,6 +13,11 @@ public final class RowlessStage implements Serializable {
         this.call = call;
     }
 
+    /** What the stage is called, such as {@code merge}. */
+    public String name() {
+        return call.stage();
+    }
+
     /**
      * Bytes that one task takes at most outside the heap of its JVM, estimated for the driver to ask for.
      *

@@ -30,6 +30,10 @@ final class StageCall implements Serializable {
         this.files = files;
     }
 
+    String stage() {
+        return stage;
+    }
+
     long nativeMemory(int threads) {
         loadLibrary();
         return NativeBridge.taskMemory(stage, build, receipts, threads);
