@@ -32,7 +32,7 @@ final class FakeBigQuery {
             new TableFieldSchema().setName("embedding").setType("FLOAT").setMode("REPEATED")));
 
     private final FakeDatasetService datasets = new FakeDatasetService();
-    private final FakeJobService jobs = new FakeJobService();
+    private final FakeJobService jobs = new FewFilesJobService();
 
     /** A service with an empty table and nothing else. */
     FakeBigQuery() throws IOException, InterruptedException {
