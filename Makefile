@@ -127,7 +127,7 @@ test-benchmarks: set-up-for-tests cli native ## run the benchmarks at a small sc
 	@benchmarks/run --small
 
 .PHONY: test-jvm
-test-jvm: set-up-for-tests native notices ## test the Java and Scala modules, Spark and a small HDFS
+test-jvm: set-up-for-tests native notices cli ## test the Java and Scala modules, Spark and a small HDFS
 	@$(with_tools) $(gradle) listTestsNotRun test
 
 .PHONY: test-bare-debian

@@ -10,12 +10,14 @@ import io.faissindexer.ReferenceBuild;
 import io.faissindexer.stages.RowSource;
 import java.io.File;
 import java.io.IOException;
+import java.nio.file.Files;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Set;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
+import java.util.zip.CRC32C;
 import org.apache.avro.Schema;
 import org.apache.avro.SchemaBuilder;
 import org.apache.avro.file.DataFileWriter;
@@ -134,6 +136,14 @@ final class ReferenceRows {
     static void assertReceipt(PCollection<IndexReceipt> receipts) {
         PAssert.that(receipts.apply(MapElements.into(TypeDescriptors.strings()).via(IndexReceipt::crc32c)))
                 .containsInAnyOrder(ReferenceBuild.CRC32C);
+    }
+
+    /** A finished index of the bytes that every engine writes, and nothing else. */
+    static void assertIndex(File output) throws IOException {
+        assertPublished(output);
+        CRC32C checksum = new CRC32C();
+        checksum.update(Files.readAllBytes(new File(output, "faiss.index").toPath()));
+        assertEquals(ReferenceBuild.CRC32C, String.format("%08x", checksum.getValue()));
     }
 
     /** A finished index, and nothing else. */
