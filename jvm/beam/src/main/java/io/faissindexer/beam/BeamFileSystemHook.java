@@ -149,21 +149,7 @@ final class BeamFileSystemHook implements FileSystemHook {
     public void close() throws IOException {
         List<Long> open = new ArrayList<>(readers.keySet());
         open.addAll(writers.keySet());
-        IOException failure = null;
-        for (long stream : open) {
-            try {
-                abortStream(stream);
-            } catch (IOException next) {
-                if (failure == null) {
-                    failure = next;
-                } else {
-                    failure.addSuppressed(next);
-                }
-            }
-        }
-        if (failure != null) {
-            throw failure;
-        }
+        abortStreams(open);
     }
 
     private static void delete(List<ResourceId> objects) throws IOException {

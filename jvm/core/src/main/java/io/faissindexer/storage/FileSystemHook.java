@@ -3,6 +3,7 @@ package io.faissindexer.storage;
 import java.io.Closeable;
 import java.io.IOException;
 import java.io.Serializable;
+import java.util.Collection;
 
 /**
  * How the native library reaches a file system that only the JVM knows. It calls these methods on the thread that is
@@ -80,6 +81,25 @@ public interface FileSystemHook extends Closeable {
     /** Why such a client could not read and write files in the directory; {@code null} where nothing is known of it. */
     default String hdfsObstacle(String directory) throws IOException {
         return null;
+    }
+
+    /** Aborts each of some streams, whatever becomes of the others; the first failure has the rest with it. */
+    default void abortStreams(Collection<Long> streams) throws IOException {
+        IOException failure = null;
+        for (long stream : streams) {
+            try {
+                abortStream(stream);
+            } catch (IOException next) {
+                if (failure == null) {
+                    failure = next;
+                } else {
+                    failure.addSuppressed(next);
+                }
+            }
+        }
+        if (failure != null) {
+            throw failure;
+        }
     }
 
     /** Aborts every stream that is still open. */

@@ -150,23 +150,9 @@ public final class HadoopFileSystemHook implements FileSystemHook {
 
     @Override
     public void close() throws IOException {
-        IOException failure = null;
         List<Long> open = new ArrayList<>(readers.keySet());
         open.addAll(writers.keySet());
-        for (long stream : open) {
-            try {
-                abortStream(stream);
-            } catch (IOException next) {
-                if (failure == null) {
-                    failure = next;
-                } else {
-                    failure.addSuppressed(next);
-                }
-            }
-        }
-        if (failure != null) {
-            throw failure;
-        }
+        abortStreams(open);
     }
 
     /** The full URI of a path; one without a scheme lies in the default file system of the configuration. */
