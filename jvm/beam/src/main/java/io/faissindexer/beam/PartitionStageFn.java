@@ -1,5 +1,6 @@
 package io.faissindexer.beam;
 
+import io.faissindexer.FaissIndexException;
 import io.faissindexer.stages.PartitionRun;
 import io.faissindexer.stages.PartitionStage;
 import io.faissindexer.stages.StageOutcome;
@@ -61,10 +62,19 @@ final class PartitionStageFn extends DoFn<KV<String, KV<Long, float[]>>, KV<Stri
     /** Undoes what an unfinished bundle has written. */
     @Teardown
     public void close() throws IOException {
-        if (partitions != null) {
-            for (Partition partition : partitions.values()) {
+        if (partitions == null) {
+            return;
+        }
+        IOException failure = new IOException("partitions cannot be closed");
+        for (Partition partition : partitions.values()) {
+            try {
                 partition.close();
+            } catch (IOException | FaissIndexException next) {
+                failure.addSuppressed(next);
             }
+        }
+        if (failure.getSuppressed().length > 0) {
+            throw failure;
         }
     }
 

@@ -66,7 +66,7 @@ public class BuildMetricsTest {
         result.waitUntilFinish();
 
         Map<String, Long> counted = new TreeMap<>(Map.of("merge bytes", new File(output, "faiss.index").length()));
-        for (String stage : List.of("dimension", "sample", "encode")) {
+        for (String stage : List.of("count", "sample", "encode")) {
             counted.put(stage + " rows", GOOD + BAD);
         }
         for (String stage : List.of("sample", "encode")) {
