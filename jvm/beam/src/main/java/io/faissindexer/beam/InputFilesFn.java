@@ -19,7 +19,15 @@ final class InputFilesFn extends DoFn<String, Metadata> {
 
     /** Looks for the files of one input. */
     @ProcessElement
-    public void process(@Element String input, OutputReceiver<Metadata> files) throws IOException {
+    public void process(@Element String input, OutputReceiver<Metadata> files) {
+        try {
+            find(input, files);
+        } catch (IOException failure) {
+            throw new FaissIndexException(Kind.STORAGE, "--input: " + input + ": " + reason(failure), failure);
+        }
+    }
+
+    private static void find(String input, OutputReceiver<Metadata> files) throws IOException {
         List<Metadata> found = match(input);
         if (found.isEmpty()) {
             String directory = input.endsWith("/") ? input : input + "/";
@@ -37,6 +45,15 @@ final class InputFilesFn extends DoFn<String, Metadata> {
         return FileSystems.match(pattern, EmptyMatchTreatment.ALLOW).metadata().stream()
                 .filter(file -> !file.resourceId().isDirectory())
                 .collect(Collectors.toList());
+    }
+
+    /** What the store itself has said; what wraps it tells of classes. */
+    private static String reason(Throwable failure) {
+        Throwable last = failure;
+        while (last.getCause() != null) {
+            last = last.getCause();
+        }
+        return last.getMessage() == null ? last.toString() : last.getMessage();
     }
 
     private static boolean isHidden(String path) {
