@@ -59,7 +59,7 @@ final class BeamFileSystemHook implements FileSystemHook {
         if (objects.isEmpty()) {
             throw new FileNotFoundException(uri);
         }
-        readers.put(++lastStream, new Reader(objects.get(0).resourceId()));
+        readers.put(++lastStream, new Reader(objects.get(0)));
         return lastStream;
     }
 
@@ -185,15 +185,24 @@ final class BeamFileSystemHook implements FileSystemHook {
     /** An object that is being read; from its beginning again where its store knows no other way back. */
     private static final class Reader {
         private final ResourceId object;
+        private final long length;
         private ReadableByteChannel channel;
         private long position;
 
-        Reader(ResourceId object) throws IOException {
-            this.object = object;
+        Reader(Metadata found) throws IOException {
+            object = found.resourceId();
+            length = found.sizeBytes();
             channel = FileSystems.open(object);
         }
 
         void readFully(long from, ByteBuffer bytes) throws IOException {
+            // Some channels take a position that is not inside for a mistake of the caller's.
+            if (from + bytes.remaining() > length) {
+                throw tooShort();
+            }
+            if (!bytes.hasRemaining()) {
+                return;
+            }
             if (channel instanceof SeekableByteChannel) {
                 ((SeekableByteChannel) channel).position(from);
             } else {
@@ -221,9 +230,13 @@ final class BeamFileSystemHook implements FileSystemHook {
         private void fill(ByteBuffer bytes) throws IOException {
             while (bytes.hasRemaining()) {
                 if (channel.read(bytes) < 0) {
-                    throw new EOFException(object + " is shorter than expected");
+                    throw tooShort();
                 }
             }
+        }
+
+        private EOFException tooShort() {
+            return new EOFException(object + " is shorter than expected");
         }
 
         void close() throws IOException {

@@ -6,7 +6,6 @@ import static org.junit.Assert.assertFalse;
 import static org.junit.Assert.assertTrue;
 
 import io.faissindexer.ReferenceBuild;
-import io.faissindexer.SpecKey;
 import java.io.File;
 import java.io.IOException;
 import java.util.ArrayList;
@@ -51,12 +50,7 @@ public class LauncherTest {
     /** The flags of the build that every engine's tests do. */
     private String[] referenceBuild(String... more) {
         List<String> arguments = new ArrayList<>(List.of("--input", rows.getPath()));
-        for (SpecKey key : SpecKey.values()) {
-            String value = ReferenceBuild.spec().values().get(key.key());
-            if (value != null) {
-                arguments.add("--" + key.flag().replace('-', '_') + "=" + value);
-            }
-        }
+        arguments.addAll(ReferenceFlags.all());
         arguments.addAll(List.of(more));
         return arguments.toArray(new String[0]);
     }

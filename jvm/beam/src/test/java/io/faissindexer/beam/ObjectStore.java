@@ -49,6 +49,11 @@ final class ObjectStore extends FileSystem<ObjectStore.Name> {
         return OBJECTS.get(uri);
     }
 
+    /** Forgets all objects. */
+    static void clear() {
+        OBJECTS.clear();
+    }
+
     /** The next object whose last name has this in it is not written. */
     static void failOnce(Collection<String> parts) {
         FAILING.addAll(parts);
