@@ -21,6 +21,9 @@ import org.apache.beam.sdk.values.KV;
 final class BeamBuild implements Serializable {
     private static final long serialVersionUID = 1L;
 
+    /** Most native code ends within a second of being cancelled. */
+    private static final long MILLIS_TO_END = 60_000;
+
     private final String name = StagedBuild.newName();
     private final IndexSpec spec;
     private final String output;
@@ -78,7 +81,7 @@ final class BeamBuild implements Serializable {
         int dimension = spec.dimension().orElse(ofMostRows);
         specs.replaceAll((group, given) -> given.toBuilder().dimension(dimension).build());
         if (isGrouped) {
-            StagesAtWork.ofProcess().during(() -> {
+            StagesAtWork.ofProcess().during(name, () -> {
                 GroupedOutput.start(name, spec, output, specs.keySet(), files());
                 return null;
             });
@@ -95,7 +98,7 @@ final class BeamBuild implements Serializable {
     List<String> publishGroups(Iterable<String> groups) {
         List<String> names = new ArrayList<>();
         groups.forEach(names::add);
-        return StagesAtWork.ofProcess().during(() -> {
+        return StagesAtWork.ofProcess().during(name, () -> {
             GroupedOutput.publish(name, spec, output, names, files());
             return names;
         });
@@ -108,9 +111,9 @@ final class BeamBuild implements Serializable {
         }
     }
 
-    /** Deletes what the build has written; finished indexes are left alone. */
+    /** Ends what of the build is at work in this process and deletes what it has written, but no finished index. */
     void abandon() {
-        StagedBuild.abandon(name, output, files());
+        StagesAtWork.ofProcess().without(name, MILLIS_TO_END, () -> StagedBuild.abandon(name, output, files()));
     }
 
     /** What is in the output. */

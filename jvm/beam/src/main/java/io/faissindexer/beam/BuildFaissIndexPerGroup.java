@@ -48,7 +48,7 @@ public final class BuildFaissIndexPerGroup
         return new StageGraph(rows.getPipeline(), (name, begins) -> rows, build, StageGraph.NOTHING_TO_RELEASE).build();
     }
 
-    /** Deletes what the build has written, for callers whose pipeline has failed or was cancelled. */
+    /** Deletes what the build has written, as {@link BuildFaissIndex#abandon()} does. */
     public void abandon() {
         build.abandon();
     }

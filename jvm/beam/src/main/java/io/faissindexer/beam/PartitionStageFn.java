@@ -85,7 +85,7 @@ final class PartitionStageFn extends DoFn<KV<String, KV<Long, float[]>>, KV<Stri
 
         /** A partition of a stage, or of none. */
         Partition(PartitionStage stage) {
-            metrics = stage == null ? null : new StageMetrics(stage.name(), 1);
+            metrics = stage == null ? null : new StageMetrics(stage.name(), stage.buildName(), 1);
             // Bundles have no numbers; it is a name for messages only.
             run = stage == null ? null : stage.begin(ThreadLocalRandom.current().nextInt(Integer.MAX_VALUE), metrics);
         }

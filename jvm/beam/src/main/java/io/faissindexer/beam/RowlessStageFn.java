@@ -22,8 +22,9 @@ final class RowlessStageFn extends DoFn<KV<String, Integer>, KV<String, StageOut
     public void process(ProcessContext context) throws Exception {
         String group = context.element().getKey();
         RowlessStage stage = context.sideInput(stages).get(group);
+        int threads = Runtime.getRuntime().availableProcessors();
         StageOutcome outcome;
-        try (StageMetrics metrics = new StageMetrics(stage.name(), Runtime.getRuntime().availableProcessors())) {
+        try (StageMetrics metrics = new StageMetrics(stage.name(), stage.buildName(), threads)) {
             outcome = stage.run(context.element().getValue(), metrics);
             metrics.end(outcome);
         }

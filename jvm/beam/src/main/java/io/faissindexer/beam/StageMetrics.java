@@ -22,6 +22,7 @@ final class StageMetrics implements StageControl, AutoCloseable {
     static final String PUBLISH = "publish";
 
     private final String stage;
+    private final String build;
     private final int threads;
     private final Thread worker = Thread.currentThread();
     private final long begin = System.nanoTime();
@@ -29,10 +30,11 @@ final class StageMetrics implements StageControl, AutoCloseable {
     private final AtomicLong bytes = new AtomicLong();
     private final AtomicBoolean isAtWork = new AtomicBoolean(true);
 
-    StageMetrics(String stage, int threads) {
+    StageMetrics(String stage, String build, int threads) {
         this.stage = stage;
+        this.build = build;
         this.threads = threads;
-        StagesAtWork.ofProcess().begin();
+        StagesAtWork.ofProcess().begin(build);
     }
 
     /** Counts that a stage has its turn, which may be long before the end of the first of its bundles. */
@@ -52,7 +54,7 @@ final class StageMetrics implements StageControl, AutoCloseable {
 
     @Override
     public boolean isCancelled() {
-        return worker.isInterrupted() || StagesAtWork.ofProcess().isHalted();
+        return worker.isInterrupted() || StagesAtWork.ofProcess().isHalted(build);
     }
 
     /** Beam knows metrics on the thread of a bundle only, so that they wait for {@link #count()}. */
@@ -87,7 +89,7 @@ final class StageMetrics implements StageControl, AutoCloseable {
     @Override
     public void close() {
         if (isAtWork.getAndSet(false)) {
-            StagesAtWork.ofProcess().end();
+            StagesAtWork.ofProcess().end(build);
         }
     }
 

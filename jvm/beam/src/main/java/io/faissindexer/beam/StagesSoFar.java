@@ -36,7 +36,7 @@ final class StagesSoFar implements Serializable {
     /** Before the first stage; the build begins. */
     static StagesSoFar begin(String name, IndexSpec spec, String output) {
         StagedBuild build = StagesAtWork.ofProcess().during(
-                () -> StagedBuild.start(name, spec, output, new BeamFiles(output)));
+                name, () -> StagedBuild.start(name, spec, output, new BeamFiles(output)));
         return new StagesSoFar(build, null, Collections.emptyList(), Collections.emptyList());
     }
 
@@ -104,7 +104,7 @@ final class StagesSoFar implements Serializable {
     IndexReceipt publish() {
         List<StageOutcome> all = new ArrayList<>(samples);
         all.addAll(later);
-        return StagesAtWork.ofProcess().during(() -> build.publish(all));
+        return StagesAtWork.ofProcess().during(build.name(), () -> build.publish(all));
     }
 
     private PartitionStage partitionStage(String name, List<StageOutcome> earlier) {

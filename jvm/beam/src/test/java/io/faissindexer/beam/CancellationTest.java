@@ -29,7 +29,6 @@ public class CancellationTest {
     private static final IndexSpec SPEC = IndexSpec.builder()
             .factoryString("IVF16384,Flat").dimension(DIMENSION).sampleRate(1).report(false).build();
     private static final long BEYOND_DOUBT = 3_000;
-    private static final long BOUND = 20_000;
 
     @Rule
     public final TemporaryFolder folder = new TemporaryFolder();
@@ -77,15 +76,9 @@ public class CancellationTest {
         assertFalse("training has ended by itself", stages.awaitEnd(BEYOND_DOUBT));
         assertTrue(output.list().length > 0);
 
-        stages.halt();
-        try {
-            running.cancel();
-            assertTrue("native work goes on", stages.awaitEnd(BOUND));
-            build.abandon();
-        } finally {
-            stages.resume();
-        }
+        running.cancel();
+        build.abandon();
+        assertTrue("native work goes on", stages.awaitEnd(0));
         assertEquals(List.of(), List.of(output.list()));
-        assertTrue("work has begun again", stages.awaitEnd(0));
     }
 }

@@ -19,6 +19,11 @@ public final class PartitionStage implements Serializable {
         return call.stage();
     }
 
+    /** {@link StagedBuild#name()} of the build that it is a stage of. */
+    public String buildName() {
+        return call.buildName();
+    }
+
     /**
      * Bytes that one task takes at most outside the heap of its JVM, estimated for the driver to ask for.
      *

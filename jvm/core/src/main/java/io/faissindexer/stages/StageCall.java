@@ -19,12 +19,15 @@ final class StageCall implements Serializable {
     }
 
     private final String stage;
+    private final String buildName;
     private final String build;
     private final String[] receipts;
     private final FileSystemHook.Factory files;
 
-    StageCall(String stage, String build, List<String> receipts, FileSystemHook.Factory files) {
+    StageCall(
+            String stage, String buildName, String build, List<String> receipts, FileSystemHook.Factory files) {
         this.stage = stage;
+        this.buildName = buildName;
         this.build = build;
         this.receipts = receipts.toArray(new String[0]);
         this.files = files;
@@ -32,6 +35,10 @@ final class StageCall implements Serializable {
 
     String stage() {
         return stage;
+    }
+
+    String buildName() {
+        return buildName;
     }
 
     long nativeMemory(int threads) {

@@ -22,11 +22,13 @@ import java.util.UUID;
 public final class StagedBuild implements Serializable {
     private static final long serialVersionUID = 1L;
 
+    private final String name;
     private final String build;
     private final int dimension;
     private final FileSystemHook.Factory files;
 
-    private StagedBuild(String build, int dimension, FileSystemHook.Factory files) {
+    private StagedBuild(String name, String build, int dimension, FileSystemHook.Factory files) {
+        this.name = name;
         this.build = build;
         this.dimension = dimension;
         this.files = files;
@@ -60,20 +62,25 @@ public final class StagedBuild implements Serializable {
             String name, IndexSpec spec, String outputDirectory, FileSystemHook.Factory files) {
         String build = NativeCall.through(
                 files, hook -> NativeBridge.startBuild(name, NativeCall.pairs(spec), outputDirectory, hook));
-        return new StagedBuild(build, spec.dimension().orElse(0), files);
+        return new StagedBuild(name, build, spec.dimension().orElse(0), files);
+    }
+
+    /** By which {@link #abandon} finds it. */
+    public String name() {
+        return name;
     }
 
     /** The stage {@code sample}, which goes by no other, or {@code encode}, which goes by {@code train}. */
-    public PartitionStage partitionStage(String name, Collection<StageOutcome> earlier) {
-        return new PartitionStage(call(name, earlier), dimension);
+    public PartitionStage partitionStage(String stage, Collection<StageOutcome> earlier) {
+        return new PartitionStage(call(stage, earlier), dimension);
     }
 
     /**
      * The stage {@code train}, which goes by all of {@code sample}; {@code merge}, by {@code train} and {@code encode};
      * {@code assemble} and {@code evaluate}, by all from {@code train} on.
      */
-    public RowlessStage rowlessStage(String name, Collection<StageOutcome> earlier) {
-        return new RowlessStage(call(name, earlier));
+    public RowlessStage rowlessStage(String stage, Collection<StageOutcome> earlier) {
+        return new RowlessStage(call(stage, earlier));
     }
 
     /** Decides, by all of {@code sample}, what to train on and what comes after. */
@@ -83,7 +90,7 @@ public final class StagedBuild implements Serializable {
         List<String> notes = new ArrayList<>(Arrays.asList(decision.get("notes").split("\n")));
         notes.removeIf(String::isEmpty);
         return new StagePlan(
-                new StagedBuild(decision.get("build"), dimension, files),
+                new StagedBuild(name, decision.get("build"), dimension, files),
                 Boolean.parseBoolean(decision.get("resample")),
                 notes,
                 Integer.parseInt(decision.get("mergeTasks")),
@@ -108,8 +115,8 @@ public final class StagedBuild implements Serializable {
         return NativeCall.through(files, hook -> NativeBridge.abandon(name, outputDirectory, hook));
     }
 
-    private StageCall call(String name, Collection<StageOutcome> earlier) {
-        return new StageCall(name, build, Arrays.asList(receipts(earlier)), files);
+    private StageCall call(String stage, Collection<StageOutcome> earlier) {
+        return new StageCall(stage, name, build, Arrays.asList(receipts(earlier)), files);
     }
 
     private static String[] receipts(Collection<StageOutcome> outcomes) {
