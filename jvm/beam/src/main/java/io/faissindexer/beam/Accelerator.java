@@ -7,6 +7,8 @@ import java.util.List;
 import java.util.function.Consumer;
 import org.apache.beam.runners.dataflow.options.DataflowPipelineOptions;
 import org.apache.beam.sdk.options.PipelineOptions;
+import org.apache.beam.sdk.util.ReleaseInfo;
+import org.apache.beam.sdk.util.construction.Environments;
 
 /** What Dataflow has to be told so that its workers have a GPU. What a user says of it stays as it is. */
 final class Accelerator {
@@ -40,10 +42,14 @@ final class Accelerator {
 
     /** Loaded only where Dataflow's runner is. */
     private static final class OfDataflow {
+        /** Without CUDA, which no stage needs. */
+        private static final String SDK_IMAGE = "apache/beam_" + Environments.getJavaVersion() + "_sdk:"
+                + ReleaseInfo.getReleaseInfo().getVersion();
+
         static void addTo(DataflowPipelineOptions options, Consumer<String> additions) {
             if (options.getSdkContainerImage() == null) {
-                throw invalid("--use-gpu yes needs --sdk-container-image: an image of Beam's Java SDK with the runtime"
-                        + " of CUDA");
+                options.setSdkContainerImage(SDK_IMAGE);
+                additions.accept("--use-gpu adds --sdkContainerImage=" + SDK_IMAGE);
             }
             List<String> experiments = listOf(options.getExperiments());
             if (SAY_WHICH_RUNNER.stream().noneMatch(experiments::contains)) {

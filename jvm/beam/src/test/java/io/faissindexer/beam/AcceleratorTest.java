@@ -58,8 +58,10 @@ public class AcceleratorTest {
     }
 
     @Test
-    public void workersWithoutAnImageAreRefusedByTheNameOfTheFlag() {
-        assertRefused("needs --sdk-container-image", "--runner=DataflowRunner");
+    public void theImageIsThatOfBeamWhereNoneIsNamed() {
+        String image = withGpu("--runner=DataflowRunner").getSdkContainerImage();
+        assertTrue(image, image.matches("apache/beam_java[0-9]+_sdk:2\\.[0-9.]+"));
+        assertTrue(additions.toString(), additions.contains("--use-gpu adds --sdkContainerImage=" + image));
     }
 
     @Test

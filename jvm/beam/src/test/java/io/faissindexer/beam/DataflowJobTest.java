@@ -51,13 +51,22 @@ public class DataflowJobTest {
         assertTrue(pool.get("packages").toString().contains("storage.googleapis.com/bucket/staging/faiss-indexer"));
     }
 
-    @Test
-    public void aJobOnGpusAsksForTheAcceleratorTheImageAndRunnerV2() throws IOException {
-        JsonNode environment = description("--use_gpu=yes", "--sdk_container_image=image").get("environment");
+    private void assertAsksForGpus(String image, String... more) throws IOException {
+        JsonNode environment = description(more).get("environment");
         assertEquals("[\"worker_accelerator=type:nvidia-tesla-t4;count:1;install-nvidia-driver\"]",
                 environment.get("serviceOptions").toString());
         assertTrue(environment.get("experiments").toString().contains("\"use_runner_v2\""));
         assertTrue(environment.get("workerPools").toString(),
-                environment.get("workerPools").get(0).toString().contains("\"image\""));
+                environment.get("workerPools").get(0).toString().contains("\"" + image));
+    }
+
+    @Test
+    public void aJobOnGpusAsksForTheAcceleratorTheImageAndRunnerV2() throws IOException {
+        assertAsksForGpus("image\"", "--use_gpu=yes", "--sdk_container_image=image");
+    }
+
+    @Test
+    public void aJobOnGpusWithoutAnImageAsksForThatOfBeam() throws IOException {
+        assertAsksForGpus("apache/beam_java", "--use_gpu=yes");
     }
 }
