@@ -48,7 +48,11 @@ public class RepeatedBundlesTest {
     }
 
     static void assertRepeated(RepeatedBundles bundles) {
-        Set<String> missing = new TreeSet<>(STEPS_OF_STAGES);
+        assertRepeated(bundles, STEPS_OF_STAGES);
+    }
+
+    private static void assertRepeated(RepeatedBundles bundles, Set<String> steps) {
+        Set<String> missing = new TreeSet<>(steps);
         missing.removeAll(bundles.repeated());
         Assert.assertEquals("steps that have not run twice", Set.of(), missing);
     }
@@ -65,5 +69,18 @@ public class RepeatedBundlesTest {
         assertRepeated(bundles);
         Assert.assertEquals(
                 Set.of("_SUCCESS", "faiss.index", "faiss.manifest.json", "report.html"), Set.of(output.list()));
+    }
+
+    @Test
+    public void bundlesOfGroupsThatRunTwiceChangeNothingAndLeaveNothing() throws IOException {
+        File output = folder.newFolder();
+        BuildFaissIndexPerGroup build = BuildFaissIndexPerGroup.into(output.getPath(), ReferenceRows.SPEC_OF_GROUPS);
+        Pipeline pipeline = Pipeline.create();
+        pipeline.apply(Create.of(ReferenceRows.grouped()).withCoder(FloatArrayCoder.ofGroupedRows())).apply(build);
+        RepeatedBundles bundles = new RepeatedBundles(pipeline, attempts);
+        pipeline.run().waitUntilFinish();
+        assertRepeated(bundles, Set.of(
+                "count", "specs", "start", "sample", "train", "encode", "merge", "announce", "publish", "end"));
+        ReferenceRows.assertGroupsPublished(output, build.receipts(), folder.newFolder());
     }
 }
