@@ -9,6 +9,7 @@ import java.io.File;
 import java.io.IOException;
 import java.util.List;
 import java.util.Random;
+import java.util.concurrent.TimeUnit;
 import org.apache.beam.runners.direct.DirectOptions;
 import org.apache.beam.sdk.Pipeline;
 import org.apache.beam.sdk.PipelineResult;
@@ -27,8 +28,9 @@ public class CancellationTest {
     private static final long ROWS = 40_000;
     /** What is trained for longer than anybody would wait. */
     private static final IndexSpec SPEC = IndexSpec.builder()
-            .factoryString("IVF16384,Flat").dimension(DIMENSION).sampleRate(1).report(false).build();
+            .factoryString("IVF32768,Flat").dimension(DIMENSION).sampleRate(1).report(false).build();
     private static final long BEYOND_DOUBT = 3_000;
+    private static final long BOUND_SECONDS = 20;
 
     @Rule
     public final TemporaryFolder folder = new TemporaryFolder();
@@ -76,8 +78,11 @@ public class CancellationTest {
         assertFalse("training has ended by itself", stages.awaitEnd(BEYOND_DOUBT));
         assertTrue(output.list().length > 0);
 
+        long begin = System.nanoTime();
         running.cancel();
         build.abandon();
+        long seconds = TimeUnit.NANOSECONDS.toSeconds(System.nanoTime() - begin);
+        assertTrue("it took " + seconds + " s", seconds < BOUND_SECONDS);
         assertTrue("native work goes on", stages.awaitEnd(0));
         assertEquals(List.of(), List.of(output.list()));
     }
