@@ -13,7 +13,7 @@ use crate::group_metadata::group_metadata;
 use crate::numbers::to_usize;
 use crate::output_directory::{Below, last_name, refuse_taken_directory};
 use crate::plain_name::is_plain_name;
-use crate::publication::{finish_publication, put, remove_empty_directory};
+use crate::publication::{put, remove_empty_directory};
 use crate::spec::IndexSpec;
 
 /// How many groups there are, for readers that refuse an output with fewer or more directories.
@@ -28,7 +28,7 @@ struct Groups {
 }
 
 /// Checks all of `spec` and of the directory above the groups that can be checked before any group is known; writes
-/// nothing but what another process began to publish.
+/// nothing.
 ///
 /// # Errors
 /// As [`crate::check_build`]; [`ErrorKind::AlreadyExists`] for a directory above which holds an index itself, or below
@@ -55,7 +55,9 @@ pub fn start_groups(
     for group in groups {
         check_group(group)?;
     }
+    let output = output.trim_end_matches('/');
     check_groups(spec, output, storages)?;
+    removable(&IndexSpec::from_pairs(spec)?, output, groups, storages)?;
     let uri = join(&temporary_directory_of(name, output), GROUPS_NAME);
     let content = crate::receipts::to_json(&Groups { groups: groups.to_vec() })?;
     put(storages.resolve(&uri)?.as_ref(), &uri, &content)
@@ -77,11 +79,7 @@ pub fn publish_groups(
     let output = output.trim_end_matches('/');
     let storage = storages.resolve(output)?;
     let storage = storage.as_ref();
-    let mut gone = directories(output, storage)?;
-    gone.retain(|directory| groups.iter().all(|group| group != last_name(directory)));
-    for directory in &gone {
-        refuse_taken_directory(&spec, directory, Below::Group, storages)?;
-    }
+    let gone = removable(&spec, output, groups, storages)?;
     let staged = join(&temporary_directory_of(name, output), METADATA_NAME);
     let mut file = storage.create(&staged, CreateMode::Overwrite)?;
     file.write_all(&group_metadata(groups.len(), SystemTime::now())?)?;
@@ -147,10 +145,28 @@ fn refuse_taken_output(spec: &IndexSpec, output: &str, storages: &Storages) -> R
         }
     }
     for directory in directories(output, storage.as_ref())? {
-        finish_publication(&directory, storages)?;
         refuse_taken_directory(spec, &directory, Below::Group, storages)?;
     }
     Ok(())
+}
+
+/// The directories of groups that are there no more, whose indexes may be removed.
+fn removable(spec: &IndexSpec, output: &str, groups: &[String], storages: &Storages) -> Result<Vec<String>> {
+    let storage = storages.resolve(output)?;
+    let mut gone = directories(output, storage.as_ref())?;
+    gone.retain(|directory| groups.iter().all(|group| group != last_name(directory)));
+    for directory in &gone {
+        refuse_taken_directory(spec, directory, Below::Group, storages)?;
+        let what = if storage.stat(&join(directory, MANIFEST_NAME))?.is_none() {
+            "holds no index that this could have built, and would count as a group; choose another output, or remove it"
+        } else if !spec.overwrite {
+            "holds the index of a group that is there no more; overwrite=true removes it"
+        } else {
+            continue;
+        };
+        return Err(BuildError::new(ErrorKind::AlreadyExists, format!("{directory} {what}")));
+    }
+    Ok(gone)
 }
 
 /// The directories in `output`, but for that of temporary files.

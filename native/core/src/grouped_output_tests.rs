@@ -82,6 +82,35 @@ fn nothing_but_indexes_of_groups_is_ever_removed() {
 }
 
 #[test]
+fn directories_that_are_no_groups_are_refused_before_any_work_and_stay() {
+    // What another build has begun, and what another tool has written.
+    for name in ["other/_temporary/build/run", "other/faiss.index"] {
+        let test = TestBuild::new();
+        put(&test, name);
+        for overwrite in ["false", "true"] {
+            let error = build(&test, &["en"], &[("overwrite", overwrite)]).unwrap_err();
+            let is_named = error.to_string().contains("/other holds no index");
+            assert!(error.kind() == ErrorKind::AlreadyExists && is_named, "{error}");
+        }
+        assert_eq!(test.read(&join(OUTPUT, name)), b"content");
+        assert_eq!(test.published(), ["other"]);
+    }
+}
+
+#[test]
+fn groups_of_several_shards_are_replaced_as_others_are() {
+    let test = TestBuild::new();
+    build(&test, &["en", "de"], &[]).unwrap();
+    for group in ["en", "de"] {
+        publish_in(&test, &format!("{group}/shard_0"));
+        test.memory.delete(&join(OUTPUT, &format!("{group}/faiss.index"))).unwrap();
+    }
+    assert!(build(&test, &["en"], &[]).is_err());
+    build(&test, &["en"], &[("overwrite", "true")]).unwrap();
+    assert_eq!(test.published(), [METADATA, "en"]);
+}
+
+#[test]
 fn a_group_that_cannot_name_a_directory_is_refused_by_name() {
     let test = TestBuild::new();
     for group in ["", "..", "a/b", "_temporary", "a b"] {

@@ -3,7 +3,7 @@
 use faiss_indexer_storage::{Storages, join};
 
 use crate::build_context::{MANIFEST_NAME, REPORT_NAME, is_shard_directory};
-use crate::error::{BuildError, Result};
+use crate::error::{BuildError, ErrorKind, Result};
 use crate::manifest::read_manifest;
 use crate::plain_name::is_plain_name;
 
@@ -26,8 +26,13 @@ pub(crate) fn check_index_filename(name: &str) -> Result<()> {
     Err(BuildError::invalid(format!("indexFilename='{name}' {what}")))
 }
 
-/// The name of the index file in `directory`: that of its manifest, or the default where none can be read.
-pub(crate) fn index_filename_in(directory: &str, storages: &Storages) -> String {
-    read_manifest(&join(directory, MANIFEST_NAME), storages)
-        .map_or_else(|_| default_index_filename(), |found| found.manifest.spec.index_filename)
+/// The name of the index file in `directory`: that of its manifest, or the default without one that can be read.
+pub(crate) fn index_filename_in(directory: &str, storages: &Storages) -> Result<String> {
+    match read_manifest(&join(directory, MANIFEST_NAME), storages) {
+        Ok(found) => Ok(found.manifest.spec.index_filename),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::CorruptFile) => {
+            Ok(default_index_filename())
+        }
+        Err(error) => Err(error),
+    }
 }

@@ -176,9 +176,9 @@ pub fn inspect_all(uri: &str, storages: &Storages) -> Result<Vec<IndexDescriptio
 /// Storage errors.
 pub fn index_bytes(directory: &str, storages: &Storages) -> Result<u64> {
     let storage = storages.resolve(directory)?;
-    let of = |directory: &str| match storage.stat(&join(directory, &index_filename_in(directory, storages))) {
-        Ok(Some(index)) if !index.is_directory => index.length,
-        _ => 0,
+    let of = |directory: &str| {
+        let index = index_filename_in(directory, storages).and_then(|name| Ok(storage.stat(&join(directory, &name))?));
+        index.ok().flatten().filter(|index| !index.is_directory).map_or(0, |index| index.length)
     };
     let children = storage.list(directory).unwrap_or_default();
     Ok(of(directory) + children.iter().map(|child| of(child)).sum::<u64>())
@@ -201,7 +201,7 @@ fn locate(uri: &str, storages: &Storages) -> Result<(String, Option<String>)> {
     if found.as_ref().is_some_and(|status| !status.is_directory) {
         return Ok((uri.to_owned(), None));
     }
-    let name = index_filename_in(uri, storages);
+    let name = index_filename_in(uri, storages)?;
     let inside = join(uri, &name);
     match found {
         // Some stores know no directories.

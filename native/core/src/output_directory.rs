@@ -22,7 +22,11 @@ impl Below {
     /// Whether an index of that kind may have it; a group is the output of a build of its own.
     fn has(self, name: &str, index: &str) -> bool {
         let of_index = [index, MANIFEST_NAME, REPORT_NAME, SUCCESS_NAME].contains(&name);
-        of_index || (matches!(self, Self::Group) && name == TEMPORARY_NAME)
+        of_index || self.has_directory(name)
+    }
+
+    fn has_directory(self, name: &str) -> bool {
+        matches!(self, Self::Group) && (name == TEMPORARY_NAME || is_shard_directory(name))
     }
 
     fn why(self) -> &'static str {
@@ -47,9 +51,16 @@ pub(crate) fn prepare_output(spec: &IndexSpec, output: &str, storages: &Storages
 
 /// Refuses to replace a finished index unasked, and to remove anything else at all.
 pub(crate) fn refuse_taken_output(spec: &IndexSpec, output: &str, storages: &Storages) -> Result<()> {
-    let success = join(output, SUCCESS_NAME);
-    if !spec.overwrite && storages.resolve(&success)?.stat(&success)?.is_some() {
-        return Err(finished(output));
+    let storage = storages.resolve(output)?;
+    if !spec.overwrite {
+        if storage.stat(&join(output, SUCCESS_NAME))?.is_some() {
+            return Err(finished(output));
+        }
+        let index = join(output, &spec.index_filename);
+        if storage.stat(&index)?.is_some() && storage.stat(&join(output, MANIFEST_NAME))?.is_none() {
+            let message = format!("{index} is there, and no {MANIFEST_NAME} beside it; overwrite=true replaces it");
+            return Err(BuildError::new(ErrorKind::AlreadyExists, message));
+        }
     }
     for name in shard_directories(output, storages)? {
         // Publishing removes directories that have the names of shards.
@@ -66,14 +77,16 @@ pub(crate) fn refuse_taken_directory(
     storages: &Storages,
 ) -> Result<()> {
     let storage = storages.resolve(directory)?;
-    let index = index_filename_in(directory, storages);
+    let index = index_filename_in(directory, storages)?;
     let (mut foreign, mut is_finished) = (None, false);
     for child in storage.list(directory)? {
         let name = last_name(&child);
         is_finished |= name == SUCCESS_NAME;
         let is_directory = storage.stat(&child)?.is_some_and(|status| status.is_directory);
-        if !below.has(name, &index) || is_directory != (name == TEMPORARY_NAME) {
+        if !below.has(name, &index) || is_directory != below.has_directory(name) {
             foreign = foreign.or(Some(name.to_owned()));
+        } else if is_directory && is_shard_directory(name) {
+            refuse_taken_directory(spec, &child, Below::Shard, storages)?;
         }
     }
     let is_directory = storage.stat(directory)?.is_none_or(|status| status.is_directory);

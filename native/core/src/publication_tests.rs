@@ -411,3 +411,21 @@ fn an_index_that_grows_keeps_its_name() {
     assert_eq!(names(&test), ["_SUCCESS", "faiss.manifest.json", "result.index"]);
     assert_eq!(verify(OUTPUT, &test.storages, &|_| {}).unwrap().rows, 400);
 }
+
+#[test]
+fn an_index_that_somebody_else_has_put_there_is_not_replaced_unasked() {
+    let test = TestBuild::new();
+    let mut file = test.memory.create(&join(OUTPUT, "result.index"), CreateMode::New).unwrap();
+    file.write_all(b"of another job").unwrap();
+    file.finish().unwrap();
+    let check = |overwrite: &str| {
+        let spec = [("indexFilename".into(), "result.index".into()), ("overwrite".into(), overwrite.into())];
+        check_build(&spec, OUTPUT, &test.storages)
+    };
+    let error = check("false").unwrap_err();
+    assert!(
+        error.kind() == ErrorKind::AlreadyExists && error.to_string().contains("/result.index is there"),
+        "{error}"
+    );
+    check("true").unwrap();
+}

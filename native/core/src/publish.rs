@@ -58,12 +58,12 @@ pub fn publish(build: &str, receipts: &[String], storages: &Storages) -> Result<
     let receipts = Receipts::parse(receipts)?;
     let merged = receipts.merged(context.spec.shards)?;
     let output = &context.output;
-    if let Some(answer) = published_before(&context, storages)? {
-        return Ok(answer);
-    }
     if let Some(begun) = Publication::read(output, storages)?.filter(|begun| begun.build_id == context.build_id) {
         begun.finish(output, storages)?;
         return Ok(begun.answer);
+    }
+    if let Some(answer) = published_before(&context, storages)? {
+        return Ok(answer);
     }
     refuse_taken_output(&context.spec, output, storages)?;
     let name = &context.spec.index_filename;
@@ -263,10 +263,10 @@ fn removed(output: &str, placed: &[PlacedFile], completed: &[String], storages: 
     let shards = shard_directories(output, storages)?;
     let mut removed = vec![SUCCESS_NAME.to_owned()];
     removed.extend(shards.iter().map(|shard| join(shard, SUCCESS_NAME)));
-    let mut replaced = vec![index_filename_in(output, storages), REPORT_NAME.to_owned()];
+    let mut replaced = vec![index_filename_in(output, storages)?, REPORT_NAME.to_owned()];
     for shard in shards {
         if completed.contains(&shard) {
-            let index = index_filename_in(&join(output, &shard), storages);
+            let index = index_filename_in(&join(output, &shard), storages)?;
             replaced.extend([index.as_str(), REPORT_NAME].map(|name| join(&shard, name)));
         } else {
             removed.push(shard);

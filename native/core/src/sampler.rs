@@ -31,10 +31,13 @@ pub(crate) struct Sampler {
     began: u64,
 }
 
-/// A file of rows that is being written: their vectors, row-major, followed by their ids.
+/// A file of rows that is being written: their vectors, row-major, followed by their ids. It is there as soon as there is
+/// enough to write: a task that samples many groups of few rows would otherwise hold as many files open, for each of which
+/// the clients of object stores keep 64 MiB.
 pub(crate) struct RowFile {
     uri: String,
-    writer: Box<dyn SequentialWrite>,
+    storages: Storages,
+    writer: Option<Box<dyn SequentialWrite>>,
     ids: Vec<i64>,
     buffer: Vec<u8>,
     crc32c: u32,
@@ -81,7 +84,7 @@ impl Sampler {
             }
             let file = match file {
                 Some(file) => file,
-                None => file.insert(RowFile::create(context, "sample", storages)?),
+                None => file.insert(RowFile::new(context, "sample", storages)),
             };
             file.push(id, row)
         })?;
@@ -109,10 +112,9 @@ impl Sampler {
 }
 
 impl RowFile {
-    pub(crate) fn create(context: &BuildContext, role: &str, storages: &Storages) -> Result<Self> {
+    pub(crate) fn new(context: &BuildContext, role: &str, storages: &Storages) -> Self {
         let uri = context.attempt_file(role);
-        let writer = storages.resolve(&uri)?.create(&uri, CreateMode::New)?;
-        Ok(Self { uri, writer, ids: Vec::new(), buffer: Vec::with_capacity(WRITE_BYTES), crc32c: 0 })
+        Self { uri, storages: storages.clone(), writer: None, ids: Vec::new(), buffer: Vec::new(), crc32c: 0 }
     }
 
     pub(crate) fn push(&mut self, id: i64, row: &[f32]) -> Result<()> {
@@ -123,7 +125,11 @@ impl RowFile {
 
     fn flush(&mut self) -> Result<()> {
         self.crc32c = crc32c::crc32c_append(self.crc32c, &self.buffer);
-        self.writer.write_all(&self.buffer)?;
+        let writer = match &mut self.writer {
+            Some(writer) => writer,
+            None => self.writer.insert(self.storages.resolve(&self.uri)?.create(&self.uri, CreateMode::New)?),
+        };
+        writer.write_all(&self.buffer)?;
         self.buffer.clear();
         Ok(())
     }
@@ -135,7 +141,9 @@ impl RowFile {
             self.flush()?;
         }
         self.flush()?;
-        progress.add_bytes(self.writer.finish()?);
+        if let Some(writer) = self.writer {
+            progress.add_bytes(writer.finish()?);
+        }
         Ok(SampleFile { uri: self.uri, rows: to_u64(ids.len()), crc32c: self.crc32c })
     }
 }

@@ -68,7 +68,7 @@ impl QuerySample {
         }
         let mut rows = self.rows.into_vec();
         rows.sort_unstable_by(|a, b| (a.id, &a.bits).cmp(&(b.id, &b.bits)));
-        let mut file = RowFile::create(context, "queries", storages)?;
+        let mut file = RowFile::new(context, "queries", storages);
         for row in rows {
             let vector: Vec<f32> = row.bits.into_iter().map(f32::from_bits).collect();
             file.push(row.id, &vector)?;
