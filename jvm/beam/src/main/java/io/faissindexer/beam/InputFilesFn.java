@@ -3,6 +3,7 @@ package io.faissindexer.beam;
 import io.faissindexer.FaissIndexException;
 import io.faissindexer.FaissIndexException.Kind;
 import java.io.IOException;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.stream.Collectors;
 import org.apache.beam.sdk.io.FileSystems;
@@ -28,12 +29,14 @@ final class InputFilesFn extends DoFn<String, Metadata> {
     }
 
     private static void find(String input, OutputReceiver<Metadata> files) throws IOException {
-        List<Metadata> found = match(input);
+        List<Metadata> named = FileSystems.match(input, EmptyMatchTreatment.ALLOW).metadata();
+        List<Metadata> found = new ArrayList<>(files(named));
         if (found.isEmpty()) {
-            String directory = input.endsWith("/") ? input : input + "/";
-            found = match(directory + "**").stream()
-                    .filter(file -> !isHidden(file.resourceId().toString().substring(directory.length())))
-                    .collect(Collectors.toList());
+            for (String directory : directories(input, named)) {
+                files(FileSystems.match(directory + "**", EmptyMatchTreatment.ALLOW).metadata()).stream()
+                        .filter(file -> !isHidden(file.resourceId().toString().substring(directory.length())))
+                        .forEach(found::add);
+            }
         }
         if (found.isEmpty()) {
             throw new FaissIndexException(Kind.INVALID_SPEC, "--input: there is no file " + input);
@@ -41,10 +44,16 @@ final class InputFilesFn extends DoFn<String, Metadata> {
         found.forEach(files::output);
     }
 
-    private static List<Metadata> match(String pattern) throws IOException {
-        return FileSystems.match(pattern, EmptyMatchTreatment.ALLOW).metadata().stream()
-                .filter(file -> !file.resourceId().isDirectory())
-                .collect(Collectors.toList());
+    /** What an input without files may name, in the words that the names of the files in there begin with. */
+    private static List<String> directories(String input, List<Metadata> named) {
+        // Object stores have no directories, and the local file system knows file: only where it matches.
+        return named.isEmpty()
+                ? List.of(FileSystems.matchNewResource(input, true).toString())
+                : named.stream().map(directory -> directory.resourceId().toString()).collect(Collectors.toList());
+    }
+
+    private static List<Metadata> files(List<Metadata> found) {
+        return found.stream().filter(file -> !file.resourceId().isDirectory()).collect(Collectors.toList());
     }
 
     /** What the store itself has said; what wraps it tells of classes. */
