@@ -1,6 +1,7 @@
 package io.faissindexer.beam;
 
 import io.faissindexer.FaissIndexException;
+import io.faissindexer.FaissIndexException.Kind;
 import io.faissindexer.stages.PartitionRun;
 import io.faissindexer.stages.PartitionStage;
 import io.faissindexer.stages.StageOutcome;
@@ -21,11 +22,22 @@ final class PartitionStageFn extends DoFn<KV<String, KV<Long, float[]>>, KV<Stri
     private static final long serialVersionUID = 1L;
 
     private final PCollectionView<Map<String, PartitionStage>> stages;
+    private final boolean isForSomeGroups;
     private transient Map<String, Partition> partitions;
 
-    /** A function for stages by group, which lack groups that need none. */
-    PartitionStageFn(PCollectionView<Map<String, PartitionStage>> stages) {
+    private PartitionStageFn(PCollectionView<Map<String, PartitionStage>> stages, boolean isForSomeGroups) {
         this.stages = stages;
+        this.isForSomeGroups = isForSomeGroups;
+    }
+
+    /** A function for stages by group; a row of a group that is not among them fails. */
+    static PartitionStageFn forAllGroups(PCollectionView<Map<String, PartitionStage>> stages) {
+        return new PartitionStageFn(stages, false);
+    }
+
+    /** A function for stages by group, which lack groups that need none. */
+    static PartitionStageFn forSomeGroups(PCollectionView<Map<String, PartitionStage>> stages) {
+        return new PartitionStageFn(stages, true);
     }
 
     /** Begins a bundle. */
@@ -40,7 +52,13 @@ final class PartitionStageFn extends DoFn<KV<String, KV<Long, float[]>>, KV<Stri
         String group = context.element().getKey();
         Partition partition = partitions.get(group);
         if (partition == null) {
-            partition = new Partition(context.sideInput(stages).get(group));
+            PartitionStage stage = context.sideInput(stages).get(group);
+            if (stage == null && !isForSomeGroups) {
+                throw new FaissIndexException(
+                        Kind.BAD_ROWS, "the group '" + group + "': it had no row when the build began to read;"
+                                + " the input has changed since then");
+            }
+            partition = new Partition(stage);
             partitions.put(group, partition);
         }
         partition.take(context.element().getValue());

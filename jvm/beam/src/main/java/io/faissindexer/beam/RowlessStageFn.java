@@ -1,5 +1,7 @@
 package io.faissindexer.beam;
 
+import io.faissindexer.FaissIndexException;
+import io.faissindexer.FaissIndexException.Kind;
 import io.faissindexer.stages.RowlessStage;
 import io.faissindexer.stages.StageOutcome;
 import java.util.Map;
@@ -12,9 +14,21 @@ final class RowlessStageFn extends DoFn<KV<String, Integer>, KV<String, StageOut
     private static final long serialVersionUID = 1L;
 
     private final PCollectionView<Map<String, RowlessStage>> stages;
+    private final boolean isDispensable;
 
-    RowlessStageFn(PCollectionView<Map<String, RowlessStage>> stages) {
+    private RowlessStageFn(PCollectionView<Map<String, RowlessStage>> stages, boolean isDispensable) {
         this.stages = stages;
+        this.isDispensable = isDispensable;
+    }
+
+    /** A function for stages without which there is no index, which are tried again where that may help. */
+    static RowlessStageFn required(PCollectionView<Map<String, RowlessStage>> stages) {
+        return new RowlessStageFn(stages, false);
+    }
+
+    /** A function for stages whose failure is but an outcome: where nothing is tried again, it would end the build. */
+    static RowlessStageFn dispensable(PCollectionView<Map<String, RowlessStage>> stages) {
+        return new RowlessStageFn(stages, true);
     }
 
     /** Runs a task. */
@@ -25,9 +39,20 @@ final class RowlessStageFn extends DoFn<KV<String, Integer>, KV<String, StageOut
         int threads = Runtime.getRuntime().availableProcessors();
         StageOutcome outcome;
         try (StageMetrics metrics = new StageMetrics(stage.name(), stage.buildName(), threads)) {
-            outcome = stage.run(context.element().getValue(), metrics);
+            outcome = run(stage, context.element().getValue(), metrics);
             metrics.end(outcome);
         }
         context.output(KV.of(group, outcome));
+    }
+
+    private StageOutcome run(RowlessStage stage, int task, StageMetrics metrics) throws Exception {
+        try {
+            return stage.run(task, metrics);
+        } catch (FaissIndexException failure) {
+            if (!isDispensable || failure.kind() == Kind.CANCELLED) {
+                throw failure;
+            }
+            return StageOutcome.failed(failure);
+        }
     }
 }

@@ -12,6 +12,7 @@ import java.io.Serializable;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Function;
 import java.util.function.Supplier;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
@@ -76,19 +77,20 @@ final class StageGraph {
     /** Adds the graph to the pipeline. */
     PCollection<IndexReceipt> build() {
         PCollection<KV<String, StagesSoFar>> begun = begun();
-        PCollection<KV<String, StagesSoFar>> sampled =
-                onEveryPartition("sample", begun, StagesSoFar::sample, StagesSoFar::sampled);
-        PCollection<KV<String, StagesSoFar>> planned =
-                onEveryPartition("sample again", sampled, StagesSoFar::sample, StagesSoFar::sampledAgain);
-        PCollection<KV<String, StagesSoFar>> trained = inTasks("train", planned, plan -> 1, StagesSoFar::after);
-        PCollection<KV<String, StagesSoFar>> encoded =
-                onEveryPartition("encode", trained, StagesSoFar::encode, StagesSoFar::after);
+        PCollection<KV<String, StagesSoFar>> sampled = onEveryPartition(
+                "sample", begun, StagesSoFar::sample, PartitionStageFn::forAllGroups, StagesSoFar::sampled);
+        PCollection<KV<String, StagesSoFar>> planned = onEveryPartition("sample again", sampled,
+                StagesSoFar::sample, PartitionStageFn::forSomeGroups, StagesSoFar::sampledAgain);
+        PCollection<KV<String, StagesSoFar>> trained =
+                inTasks("train", planned, plan -> 1, RowlessStageFn::required, StagesSoFar::after);
+        PCollection<KV<String, StagesSoFar>> encoded = onEveryPartition(
+                "encode", trained, StagesSoFar::encode, PartitionStageFn::forAllGroups, StagesSoFar::after);
         PCollection<KV<String, StagesSoFar>> merged =
-                inTasks("merge", encoded, StagePlan::mergeTasks, StagesSoFar::after);
+                inTasks("merge", encoded, StagePlan::mergeTasks, RowlessStageFn::required, StagesSoFar::after);
         PCollection<KV<String, StagesSoFar>> assembled =
-                inTasks("assemble", merged, StagePlan::assembleTasks, StagesSoFar::after);
-        PCollection<KV<String, StagesSoFar>> evaluated =
-                inTasks("evaluate", assembled, plan -> plan.evaluates() ? 1 : 0, StagesSoFar::measured);
+                inTasks("assemble", merged, StagePlan::assembleTasks, RowlessStageFn::required, StagesSoFar::after);
+        PCollection<KV<String, StagesSoFar>> evaluated = inTasks("evaluate", assembled,
+                plan -> plan.evaluates() ? 1 : 0, RowlessStageFn::dispensable, StagesSoFar::measured);
         return together("receipts", publishable(evaluated).apply("publish",
                         MapElements.into(TypeDescriptor.of(IndexReceipt.class)).via(at -> at.getValue().publish())))
                 .apply("end", ParDo.of(new EndFn(build, release)));
@@ -132,6 +134,7 @@ final class StageGraph {
             String name,
             PCollection<KV<String, StagesSoFar>> soFar,
             SerializableFunction<StagesSoFar, List<PartitionStage>> stageOf,
+            Function<PCollectionView<Map<String, PartitionStage>>, PartitionStageFn> workOf,
             Next<StageOutcome> next) {
         PCollection<KV<String, PartitionStage>> stages = soFar
                 .apply(name + " stage", FlatMapElements.into(new TypeDescriptor<KV<String, PartitionStage>>() { })
@@ -147,12 +150,16 @@ final class StageGraph {
                         .apply(name + " one", Sample.any(1))
                         .apply(name + " begins", MapElements.into(TypeDescriptors.integers()).via(begun -> 0)))
                 .apply(name + " in one window", Window.into(new GlobalWindows()))
-                .apply(name, ParDo.of(new PartitionStageFn(view)).withSideInputs(view));
+                .apply(name, ParDo.of(workOf.apply(view)).withSideInputs(view));
         return gathered(name, soFar, outcomes, next);
     }
 
     private static PCollection<KV<String, StagesSoFar>> inTasks(
-            String name, PCollection<KV<String, StagesSoFar>> soFar, TaskNumber tasks, Next<StageOutcome> next) {
+            String name,
+            PCollection<KV<String, StagesSoFar>> soFar,
+            TaskNumber tasks,
+            Function<PCollectionView<Map<String, RowlessStage>>, RowlessStageFn> workOf,
+            Next<StageOutcome> next) {
         PCollectionView<Map<String, RowlessStage>> view = soFar
                 .apply(name + " stage", MapElements.into(new TypeDescriptor<KV<String, RowlessStage>>() { })
                         .via(at -> KV.of(at.getKey(), at.getValue().rowless(name))))
@@ -165,7 +172,7 @@ final class StageGraph {
                                 .collect(Collectors.toList())))
                 .setCoder(KvCoder.of(StringUtf8Coder.of(), VarIntCoder.of()))
                 .apply(name + " spread", Reshuffle.viaRandomKey())
-                .apply(name, ParDo.of(new RowlessStageFn(view)).withSideInputs(view));
+                .apply(name, ParDo.of(workOf.apply(view)).withSideInputs(view));
         return gathered(name, soFar, outcomes, next);
     }
 

@@ -62,6 +62,7 @@ final class StagesSoFar implements Serializable {
 
     /** After any other stage. */
     StagesSoFar after(List<StageOutcome> outcomes) {
+        outcomes.forEach(StageOutcome::requireDone);
         List<StageOutcome> all = new ArrayList<>(later);
         all.addAll(outcomes);
         return new StagesSoFar(build, plan, samples, all);
@@ -71,7 +72,6 @@ final class StagesSoFar implements Serializable {
     StagesSoFar measured(List<StageOutcome> outcomes) {
         StageMetrics.begun(StageMetrics.PUBLISH);
         try {
-            outcomes.forEach(StageOutcome::requireDone);
             return after(outcomes);
         } catch (FaissIndexException failure) {
             LOG.warn("the index was not measured: {}", failure.getMessage());

@@ -160,6 +160,13 @@ public class BuildFaissIndexPerGroupTest {
     }
 
     @Test
+    public void whatGoesWrongAfterSamplingNamesTheGroup() {
+        assertRefused(Kind.DUPLICATE_IDS, "the group 'b': ", FLAT,
+                List.of(row("a", 1, 1, 2), row("a", 2, 3, 4), row("b", 3, 1, 2), row("b", 3, 5, 6)));
+        assertArrayEquals(new String[0], names());
+    }
+
+    @Test
     public void aSourceThatIsGroupedOrNotFitsItsBuildOnly() {
         BuildFaissIndex one = BuildFaissIndex.into(output.getPath(), FLAT);
         FaissIndexException failure = assertThrows(FaissIndexException.class,

@@ -36,6 +36,7 @@ final class ObjectStore extends FileSystem<ObjectStore.Name> {
     private static final String SCHEME = "store";
     private static final Map<String, byte[]> OBJECTS = new ConcurrentSkipListMap<>();
     private static final Set<String> FAILING = ConcurrentHashMap.newKeySet();
+    private static final Set<String> FAILING_TO_READ = ConcurrentHashMap.newKeySet();
 
     /** The names of all objects below a URI, without what they have in common. */
     static Set<String> names(String uri) {
@@ -64,11 +65,25 @@ final class ObjectStore extends FileSystem<ObjectStore.Name> {
         return new TreeSet<>(FAILING);
     }
 
+    /** The next object whose last name has this in it is not read. */
+    static void failReadingOnce(String part) {
+        FAILING_TO_READ.add(part);
+    }
+
+    /** What has not failed to be read so far. */
+    static Set<String> failingToRead() {
+        return new TreeSet<>(FAILING_TO_READ);
+    }
+
     private static void failIfTold(Name name) throws IOException {
+        failIfTold(FAILING, name, "take");
+    }
+
+    private static void failIfTold(Set<String> failing, Name name, String what) throws IOException {
         String last = name.getFilename();
-        for (String part : FAILING) {
-            if (last != null && last.contains(part) && FAILING.remove(part)) {
-                throw new IOException("the store does not take " + name + " at the first attempt");
+        for (String part : failing) {
+            if (last != null && last.contains(part) && failing.remove(part)) {
+                throw new IOException("the store does not " + what + " " + name + " at the first attempt");
             }
         }
     }
@@ -106,6 +121,7 @@ final class ObjectStore extends FileSystem<ObjectStore.Name> {
 
     @Override
     protected ReadableByteChannel open(Name name) throws IOException {
+        failIfTold(FAILING_TO_READ, name, "give");
         byte[] bytes = OBJECTS.get(name.toString());
         if (bytes == null) {
             throw new FileNotFoundException(name.toString());

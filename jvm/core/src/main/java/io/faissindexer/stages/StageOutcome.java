@@ -38,7 +38,7 @@ public final class StageOutcome implements Serializable {
     }
 
     /** The stage has failed for good. */
-    static StageOutcome failed(FaissIndexException failure) {
+    public static StageOutcome failed(FaissIndexException failure) {
         return new StageOutcome(null, new TreeMap<>(), failure.kind(), failure.getMessage());
     }
 
