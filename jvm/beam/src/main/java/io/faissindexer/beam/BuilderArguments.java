@@ -16,6 +16,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
+import org.apache.beam.runners.dataflow.DataflowRunner;
 import org.apache.beam.sdk.io.gcp.bigquery.BigQueryIO.TypedRead.Method;
 import org.apache.beam.sdk.options.PipelineOptions;
 import org.apache.beam.sdk.options.PipelineOptionsFactory;
@@ -26,6 +27,7 @@ import org.apache.beam.sdk.options.PipelineOptionsFactory;
  */
 final class BuilderArguments {
     private static final String PROGRAM_NAME = "appName";
+    private static final String TEMPLATE = "templateLocation";
     private static final String INPUT = "input";
     private static final String TABLE = "table";
     private static final String QUERY = "query";
@@ -71,7 +73,7 @@ final class BuilderArguments {
             "  --use-gpu yes|no|auto                  yes asks Dataflow for workers with a GPU; auto: no",
             "  --grouped COLUMN                       an index for each value of the column, in OUTPUT/VALUE/",
             "",
-            "Without --factory-string, --family-rule is pq48.",
+            "Without --factory-string, --family-rule is pq48. Without --dimension, it is that of most rows.",
             "Every option of Beam is a flag too, such as --runner, --region or --experiments; without --runner the",
             "build runs in this process. --temp_location, --tempLocation and --temp-location are the same flag.",
             "Also understood: " + OLDER_NAMES.keySet().stream().sorted().map(name -> "--" + name)
@@ -190,7 +192,7 @@ final class BuilderArguments {
 
     /** Whether a template of a job is wanted, and no job. */
     boolean describesOnly() {
-        return hasOption("templateLocation");
+        return hasOption(TEMPLATE);
     }
 
     /** What goes to Beam. */
@@ -211,11 +213,22 @@ final class BuilderArguments {
                 throw new FaissIndexException(Kind.INVALID_SPEC, option + ": " + refused.getMessage(), refused);
             }
         });
-        return options(all);
+        PipelineOptions options = options(all);
+        if (describesOnly()) {
+            requireThatTemplatesAreWritten(options);
+        }
+        return options;
     }
 
     private static PipelineOptions options(List<String> given) {
         return PipelineOptionsFactory.fromArgs(given.toArray(new String[0])).create();
+    }
+
+    private static void requireThatTemplatesAreWritten(PipelineOptions options) {
+        if (options.getRunner() != DataflowRunner.class) {
+            throw invalid("--" + TEMPLATE + " is for --runner DataflowRunner alone; "
+                    + options.getRunner().getSimpleName() + " would start a build");
+        }
     }
 
     private boolean hasOption(String option) {

@@ -195,6 +195,16 @@ public class BuilderArgumentsTest {
         assertOptionRefused("--runner: Unknown 'runner' specified 'X'", "--runner", "X");
     }
 
+    @Test
+    public void aTemplateIsRefusedWhereTheRunnerWouldStartABuild() {
+        assertOptionRefused("--templateLocation is for --runner DataflowRunner alone", "--template_location=job.json");
+        assertOptionRefused("--templateLocation is for --runner DataflowRunner alone",
+                "--template_location=job.json", "--runner=DirectRunner");
+        assertTrue(parse("--template_location=job.json", "--runner=DataflowRunner").describesOnly());
+        assertEquals("job.json", dataflow(parse("--template_location=job.json", "--runner=DataflowRunner"))
+                .getTemplateLocation());
+    }
+
     private static void assertOptionRefused(String message, String... arguments) {
         assertMessage(message, () -> parse(arguments).options());
     }
