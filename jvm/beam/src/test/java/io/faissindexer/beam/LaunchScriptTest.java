@@ -117,6 +117,19 @@ public class LaunchScriptTest {
     }
 
     @Test
+    public void nameAndMachinesMayBeFlagsInsteadOfSettings() throws Exception {
+        settings.put("JOB_NAME", "nightly");
+        for (List<String> flags : List.of(
+                List.of("--job_name=weekly", "--machine_type", "n2-highmem-16"),
+                List.of("--jobName", "weekly", "--worker-machine-type=n2-highmem-16"),
+                List.of("--job-name=weekly", "--workerMachineType", "n2-highmem-16"))) {
+            JsonNode job = description("launch-cpu", flags.toArray(new String[0]));
+            assertEquals("" + flags, "weekly", job.get("name").asText());
+            assertEquals("" + flags, "n2-highmem-16", pool(job).get("machineType").asText());
+        }
+    }
+
+    @Test
     public void theQueryOfTheExamplesTakesThePlaceOfTheTable() throws Exception {
         settings.remove("TABLE");
         settings.put("QUERY_FILE", ExampleScript.EXAMPLES.resolve("bq.sql").toString());
