@@ -54,7 +54,7 @@ public final class BuildFaissIndex extends PTransform<PCollection<KV<Long, float
     /**
      * Deletes what the build has written, for callers whose pipeline has failed or was cancelled; a runner has no step
      * that would do it. Stages that are still at work in this process, as the DirectRunner leaves them, are ended
-     * before. A finished index is left alone.
+     * before. A finished index is left alone. The transform cannot build again in this process.
      */
     public void abandon() {
         build.abandon();

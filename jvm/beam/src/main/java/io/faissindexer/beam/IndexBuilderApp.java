@@ -18,6 +18,7 @@ import org.apache.beam.sdk.PipelineResult.State;
 import org.apache.beam.sdk.io.FileSystems;
 import org.apache.beam.sdk.io.fs.ResourceId;
 import org.apache.beam.sdk.options.PipelineOptions;
+import org.joda.time.Duration;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -98,13 +99,23 @@ public final class IndexBuilderApp {
         BeamBuild build = new BeamBuild(given.spec(), given.output(), given.groupColumn().isPresent());
         build.check();
         EmbeddingSource source = source(given);
+        State state;
         try {
             running = start(build, source, options);
-            return given.describesOnly() ? List.of() : receipts(build);
+            if (given.describesOnly()) {
+                return List.of();
+            }
+            state = new BuildProgress(running, IndexBuilderApp::say).awaitEnd();
+            if (state != null) {
+                return receipts(build, state);
+            }
         } catch (RuntimeException failure) {
             abandon(build);
             throw failure;
         }
+        // It may be at work still, and what it has written is not to be touched then.
+        throw new FaissIndexException(
+                Kind.INTERNAL, "nothing is known of the end of the pipeline, which may go on; its runner can tell");
     }
 
     private static PipelineResult start(BeamBuild build, EmbeddingSource source, PipelineOptions options) {
@@ -118,8 +129,7 @@ public final class IndexBuilderApp {
         }
     }
 
-    private List<IndexReceipt> receipts(BeamBuild build) {
-        State state = new BuildProgress(running, IndexBuilderApp::say).awaitEnd();
+    private static List<IndexReceipt> receipts(BeamBuild build, State state) {
         if (state != State.DONE) {
             throw new FaissIndexException(
                     Kind.INTERNAL, "the pipeline has ended as " + state + "; the log of its runner says why");
@@ -163,6 +173,7 @@ public final class IndexBuilderApp {
         try {
             stages.awaitEnd(TimeUnit.SECONDS.toMillis(SECONDS_TO_CLEAN_UP));
             cancel();
+            awaitWorkers();
             build.abandon();
         } catch (InterruptedException impatient) {
             Thread.currentThread().interrupt();
@@ -180,6 +191,18 @@ public final class IndexBuilderApp {
                 pipeline.cancel();
             } catch (IOException failure) {
                 say("the pipeline could not be cancelled: " + failure.getMessage());
+            }
+        }
+    }
+
+    /** Workers elsewhere go on for a while when the pipeline has been cancelled. */
+    private void awaitWorkers() {
+        PipelineResult pipeline = running;
+        if (pipeline != null && !pipeline.getState().isTerminal()) {
+            try {
+                pipeline.waitUntilFinish(Duration.standardSeconds(SECONDS_TO_CLEAN_UP));
+            } catch (RuntimeException failure) {
+                LOG.debug("how the pipeline has ended", failure);
             }
         }
     }

@@ -75,8 +75,8 @@ final class StagesAtWork {
     }
 
     /**
-     * Does something while no stage of a build is at work: has them end before, and none begin until it is done. What
-     * cannot be interrupted is not waited for beyond a time.
+     * Does something while no stage of a build is at work: has them end before, and none ever begin again, for a runner
+     * may come to try one long after. What cannot be interrupted is not waited for beyond a time.
      */
     void without(String build, long milliseconds, Runnable work) {
         synchronized (this) {
@@ -87,13 +87,7 @@ final class StagesAtWork {
         } catch (InterruptedException impatient) {
             Thread.currentThread().interrupt();
         }
-        try {
-            work.run();
-        } finally {
-            synchronized (this) {
-                unwanted.remove(build);
-            }
-        }
+        work.run();
     }
 
     private synchronized boolean await(BooleanSupplier isOver, long milliseconds) throws InterruptedException {
