@@ -16,6 +16,7 @@ import java.nio.file.Files;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
@@ -61,7 +62,12 @@ public class BuildFaissIndexPerGroupTest {
     }
 
     private List<IndexReceipt> build(IndexSpec spec, List<KV<String, KV<Long, float[]>>> rows) {
-        BuildFaissIndexPerGroup build = BuildFaissIndexPerGroup.into(output.getPath(), spec);
+        return build(output.getPath(), spec, rows);
+    }
+
+    private static List<IndexReceipt> build(
+            String output, IndexSpec spec, List<KV<String, KV<Long, float[]>>> rows) {
+        BuildFaissIndexPerGroup build = BuildFaissIndexPerGroup.into(output, spec);
         Pipeline pipeline = Pipeline.create();
         pipeline.apply(Create.of(rows).withCoder(FloatArrayCoder.ofGroupedRows())).apply(build);
         return run(pipeline, build);
@@ -133,6 +139,18 @@ public class BuildFaissIndexPerGroupTest {
         assertEquals(Kind.ALREADY_EXISTS, failure.kind());
         build(FLAT.toBuilder().overwrite(true).build(), after);
         assertArrayEquals(new String[] {"ANN_INDEX_METADATA", "b", "c"}, names());
+    }
+
+    @Test
+    public void anObjectStoreGetsAnIndexForEachGroupAndLosesThoseThatAreThereNoMore() {
+        String store = "store://bucket/groups";
+        build(store, FLAT, List.of(row("a", 1, 1, 2), row("b", 2, 3, 4)));
+        List<IndexReceipt> receipts = build(
+                store, FLAT.toBuilder().overwrite(true).build(), List.of(row("b", 3, 1, 2), row("b", 4, 3, 4)));
+        assertEquals(List.of(2L), receipts.stream().map(IndexReceipt::rows).collect(Collectors.toList()));
+        assertEquals(
+                Set.of("ANN_INDEX_METADATA", "b/_SUCCESS", "b/faiss.index", "b/faiss.manifest.json"),
+                ObjectStore.names(store));
     }
 
     @Test
