@@ -105,7 +105,7 @@ impl Publication {
         let is_done = waiting.is_empty() && storage.stat(&join(output, SUCCESS_NAME))?.is_some();
         if !is_done {
             self.check_files(output, storage, &waiting)?;
-            self.take_steps(output, storage, &waiting)?;
+            self.take_steps(output, storage)?;
         }
         // The index is published; what is left behind costs space only, and whoever comes next tries again.
         if let Err(error) = remove_temporary_files(output, storage) {
@@ -114,20 +114,27 @@ impl Publication {
         Ok(())
     }
 
-    fn take_steps(&self, output: &str, storage: &dyn Storage, waiting: &HashSet<&str>) -> Result<()> {
+    /// Two attempts may be at it at the same time, as where an engine takes one for dead that is not: what the other has
+    /// done meanwhile counts as done.
+    fn take_steps(&self, output: &str, storage: &dyn Storage) -> Result<()> {
         self.removed.iter().try_for_each(|name| storage.delete(&join(output, name)))?;
         for directory in self.completed.iter().filter(|directory| !directory.is_empty()) {
             storage.make_directories(&join(output, directory))?;
         }
-        for file in self.placed.iter().filter(|file| waiting.contains(file.from.as_str())) {
-            storage.rename(&join(output, &file.from), &join(output, &file.to))?;
+        for file in &self.placed {
+            let from = join(output, &file.from);
+            if storage.stat(&from)?.is_some() {
+                let renamed = storage.rename(&from, &join(output, &file.to));
+                renamed.or_else(|error| if storage.stat(&from)?.is_none() { Ok(()) } else { Err(error) })?;
+            }
         }
         self.placed.iter().try_for_each(|file| check_length(storage, &join(output, &file.to), file.bytes))?;
         // Made among the temporary files too: a process that is killed leaves nothing else in the output.
         let success = join(&join(&join(output, TEMPORARY_NAME), &self.build_id), SUCCESS_NAME);
         for directory in &self.completed {
-            put(storage, &success, "")?;
-            storage.rename(&success, &join(&join(output, directory), SUCCESS_NAME))?;
+            let place = join(&join(output, directory), SUCCESS_NAME);
+            let put = put(storage, &success, "").and_then(|()| Ok(storage.rename(&success, &place)?));
+            put.or_else(|error| if storage.stat(&place)?.is_some() { Ok(()) } else { Err(error) })?;
         }
         Ok(())
     }

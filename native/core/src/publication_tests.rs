@@ -15,24 +15,41 @@ use crate::{
     plan_training, publish, published, start_build, start_extension, verify,
 };
 
-/// Fails at the step of a number, and at all that follow where a process is killed rather than a step refused.
+/// Something happens at the step of a number.
 #[derive(Debug)]
 struct Interrupted {
     memory: MemoryStorage,
     steps: AtomicU64,
     failing: u64,
-    killed: bool,
+    interruption: Interruption,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Interruption {
+    /// The step fails.
+    Refused,
+    /// It fails, and so do all that follow.
+    Killed,
+    /// Another process finishes the publication before it.
+    Overtaken,
 }
 
 impl Interrupted {
-    fn storages(memory: &MemoryStorage, failing: u64, killed: bool) -> (Storages, Arc<Self>) {
-        let storage = Arc::new(Self { memory: memory.clone(), steps: AtomicU64::new(0), failing, killed });
+    fn storages(memory: &MemoryStorage, failing: u64, interruption: Interruption) -> (Storages, Arc<Self>) {
+        let storage = Arc::new(Self { memory: memory.clone(), steps: AtomicU64::new(0), failing, interruption });
         (Storages::new().with_memory(Arc::clone(&storage) as Arc<dyn Storage>), storage)
     }
 
     fn step(&self, uri: &str) -> std::result::Result<(), StorageError> {
         let step = self.steps.fetch_add(1, Ordering::Relaxed);
-        if step == self.failing || (self.killed && step > self.failing) {
+        if self.interruption == Interruption::Overtaken {
+            if step == self.failing {
+                let storages = Storages::new().with_memory(Arc::new(self.memory.clone()));
+                finish_publication(OUTPUT, &storages).unwrap();
+            }
+            return Ok(());
+        }
+        if step == self.failing || (self.interruption == Interruption::Killed && step > self.failing) {
             let message = format!("step {step} fails");
             return Err(StorageError::Io { operation: "touch", uri: uri.to_owned(), message });
         }
@@ -63,11 +80,13 @@ impl Storage for Interrupted {
         self.memory.make_directories(uri)
     }
 
-    /// In two steps, as on file systems whose renames replace nothing.
+    /// In two steps, as on file systems whose renames replace nothing; for those, two processes at a time are too many.
     fn rename(&self, from: &str, to: &str) -> std::result::Result<(), StorageError> {
         self.step(to)?;
-        self.memory.delete(to)?;
-        self.step(to)?;
+        if self.interruption != Interruption::Overtaken {
+            self.memory.delete(to)?;
+            self.step(to)?;
+        }
         self.memory.rename(from, to)
     }
 
@@ -191,7 +210,7 @@ fn a_publication_that_fails_or_is_killed_at_any_step_is_finished_later_or_was_no
             let moment = format!("{name}, step {failing}");
             // A step is refused, and the same call is made again.
             let Prepared { test, build, receipts } = prepare();
-            let (storages, interrupted) = Interrupted::storages(&test.memory, failing, false);
+            let (storages, interrupted) = Interrupted::storages(&test.memory, failing, Interruption::Refused);
             let first = publish(&build, &receipts, &storages);
             check_successes(&test, &moment);
             if let Err(error) = first {
@@ -206,12 +225,12 @@ fn a_publication_that_fails_or_is_killed_at_any_step_is_finished_later_or_was_no
             let steps = interrupted.steps.load(Ordering::Relaxed);
 
             // The process is killed, or the build is given up, and another comes.
-            for is_killed in [true, false] {
+            for interruption in [Interruption::Killed, Interruption::Refused] {
                 let Prepared { test, build, receipts } = prepare();
                 let before = contents(&test);
-                let (storages, _) = Interrupted::storages(&test.memory, failing, is_killed);
+                let (storages, _) = Interrupted::storages(&test.memory, failing, interruption);
                 let failed = publish(&build, &receipts, &storages).is_err();
-                if !is_killed {
+                if interruption == Interruption::Refused {
                     abandon(&build, &test.storages).unwrap();
                 }
                 check_successes(&test, &moment);
@@ -236,16 +255,33 @@ fn a_publication_that_fails_or_is_killed_at_any_step_is_finished_later_or_was_no
 }
 
 #[test]
+fn a_publication_that_two_processes_finish_at_the_same_time_is_whole() {
+    for (name, prepare) in scenarios() {
+        for step in 0.. {
+            let moment = format!("{name}, step {step}");
+            let Prepared { test, build, receipts } = prepare();
+            let (storages, overtaken) = Interrupted::storages(&test.memory, step, Interruption::Overtaken);
+            publish(&build, &receipts, &storages).unwrap_or_else(|error| panic!("{moment}: {error}"));
+            verify(OUTPUT, &test.storages, &|_| ()).unwrap_or_else(|error| panic!("{moment}: {error}"));
+            assert!(!test.published().contains(&"_temporary".to_owned()), "{moment}");
+            if overtaken.steps.load(Ordering::Relaxed) <= step {
+                break;
+            }
+        }
+    }
+}
+
+#[test]
 fn temporary_files_of_a_published_build_go_with_the_next_check() {
     let Prepared { test, build, receipts } =
         prepared(TestBuild::new(), &Rows::new(300, 8), &[("factoryString", "Flat")]);
     // The last steps remove temporary files.
-    let (storages, steps) = Interrupted::storages(&test.memory, u64::MAX, true);
+    let (storages, steps) = Interrupted::storages(&test.memory, u64::MAX, Interruption::Killed);
     publish(&build, &receipts, &storages).unwrap();
     let last = steps.steps.load(Ordering::Relaxed) - 3;
     let Prepared { test, build, receipts } =
         prepared(TestBuild::new(), &Rows::new(300, 8), &[("factoryString", "Flat")]);
-    let (storages, _) = Interrupted::storages(&test.memory, last, true);
+    let (storages, _) = Interrupted::storages(&test.memory, last, Interruption::Killed);
     publish(&build, &receipts, &storages).unwrap();
     assert_eq!(test.published(), ["_SUCCESS", "_temporary", "faiss.index", "faiss.manifest.json"]);
     let error = check_build(&[], OUTPUT, &test.storages).unwrap_err();
@@ -289,7 +325,7 @@ fn begun() -> (TestBuild, String) {
     for failing in 0.. {
         let Prepared { test, build, receipts } =
             prepared(TestBuild::new(), &Rows::new(300, 8), &[("factoryString", "Flat")]);
-        let (storages, _) = Interrupted::storages(&test.memory, failing, true);
+        let (storages, _) = Interrupted::storages(&test.memory, failing, Interruption::Killed);
         publish(&build, &receipts, &storages).unwrap_err();
         if let Some(directory) = interrupted_publication(OUTPUT, &test.storages).unwrap() {
             return (test, directory);
