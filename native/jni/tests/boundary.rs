@@ -126,7 +126,6 @@ fn errors_and_panics_become_exceptions(env: &mut Env) {
 fn null_and_incomplete_arguments_are_named(env: &mut Env) {
     let null = JObject::null();
     let output = env.new_string("memory:/out").unwrap();
-    let signature = "([Ljava/lang/String;Ljava/lang/String;Ljava/lang/Object;)Ljava/lang/String;";
     let odd = strings(env, &["dimension"]);
     let with_null = env.new_object_type_array::<JString>(2, JString::null()).unwrap();
     for (spec, output, expected) in [
@@ -134,8 +133,7 @@ fn null_and_incomplete_arguments_are_named(env: &mut Env) {
         (&*odd, JObject::null(), "spec has no value for the key 'dimension'"),
         (&*with_null, output.into(), "spec[0] must not be null"),
     ] {
-        let arguments = [JValue::Object(spec), JValue::Object(&output), JValue::Object(&null)];
-        let started = bridge(env, jni_str!("startBuild"), signature, &arguments);
+        let started = start_build(env, spec, &output);
         assert_eq!(thrown(env, started), ("INVALID_SPEC".to_owned(), expected.to_owned()));
     }
 }
@@ -204,13 +202,23 @@ fn a_panic_reaches_the_log(env: &mut Env) {
 }
 
 /// A stage `sample` of a build of dimension 4 into memory.
+fn start_build<'local>(
+    env: &mut Env<'local>,
+    spec: &JObject,
+    output: &JObject,
+) -> jni::errors::Result<JValueOwned<'local>> {
+    let name = env.new_string("build").unwrap();
+    let signature = "(Ljava/lang/String;[Ljava/lang/String;Ljava/lang/String;Ljava/lang/Object;)Ljava/lang/String;";
+    let null = JObject::null();
+    let arguments = [JValue::Object(&name), JValue::Object(spec), JValue::Object(output), JValue::Object(&null)];
+    bridge(env, jni_str!("startBuild"), signature, &arguments)
+}
+
 fn sample_stage(env: &mut Env) -> jlong {
     let null = JObject::null();
     let spec = strings(env, &["dimension", "4", "factoryString", "Flat", "overwrite", "true"]);
     let output = env.new_string("memory:/out").unwrap();
-    let signature = "([Ljava/lang/String;Ljava/lang/String;Ljava/lang/Object;)Ljava/lang/String;";
-    let arguments = [JValue::Object(&spec), JValue::Object(&output), JValue::Object(&null)];
-    let build = bridge(env, jni_str!("startBuild"), signature, &arguments).unwrap().l().unwrap();
+    let build = start_build(env, &spec, &output).unwrap().l().unwrap();
     let stage = env.new_string("sample").unwrap();
     let receipts = strings(env, &[]);
     let arguments = [
