@@ -112,7 +112,8 @@ final class BigQueryInput implements Serializable {
             schema = query == null ? existing(namedTable(options), options).getSchema() : dryRun(options).getSchema();
         } catch (IOException failure) {
             throw new FaissIndexException(Kind.INVALID_SPEC, "BigQuery refuses "
-                    + (query == null ? "the table " + table : "the query") + ": " + root(failure), failure);
+                    + (query == null ? "the table " + table : "the query") + ": "
+                    + RootCause.message(failure), failure);
         } catch (InterruptedException interrupt) {
             Thread.currentThread().interrupt();
             throw new FaissIndexException(Kind.CANCELLED, "cancelled while BigQuery was asked for columns", interrupt);
@@ -300,10 +301,6 @@ final class BigQueryInput implements Serializable {
         } catch (Exception failure) {
             throw new IOException(failure);
         }
-    }
-
-    private static String root(Throwable failure) {
-        return failure.getCause() == null ? failure.getMessage() : root(failure.getCause());
     }
 
     private interface Start {

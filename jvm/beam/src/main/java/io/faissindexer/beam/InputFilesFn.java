@@ -24,7 +24,8 @@ final class InputFilesFn extends DoFn<String, Metadata> {
         try {
             find(input, files);
         } catch (IOException failure) {
-            throw new FaissIndexException(Kind.STORAGE, "--input: " + input + ": " + reason(failure), failure);
+            throw new FaissIndexException(
+                    Kind.STORAGE, "--input: " + input + ": " + RootCause.message(failure), failure);
         }
     }
 
@@ -54,15 +55,6 @@ final class InputFilesFn extends DoFn<String, Metadata> {
 
     private static List<Metadata> files(List<Metadata> found) {
         return found.stream().filter(file -> !file.resourceId().isDirectory()).collect(Collectors.toList());
-    }
-
-    /** What the store itself has said; what wraps it tells of classes. */
-    private static String reason(Throwable failure) {
-        Throwable last = failure;
-        while (last.getCause() != null) {
-            last = last.getCause();
-        }
-        return last.getMessage() == null ? last.toString() : last.getMessage();
     }
 
     private static boolean isHidden(String path) {
