@@ -4,16 +4,15 @@
 
 use std::time::SystemTime;
 
-use faiss_indexer_storage::{CreateMode, Storage, Storages, join};
+use faiss_indexer_storage::{Storage, Storages, join};
 use serde::{Deserialize, Serialize};
 
 use crate::build_context::{MANIFEST_NAME, SUCCESS_NAME, TEMPORARY_NAME, check_build_name, temporary_directory_of};
 use crate::error::{BuildError, ErrorKind, Result};
 use crate::group_metadata::group_metadata;
-use crate::numbers::to_usize;
 use crate::output_directory::{Below, last_name, refuse_taken_directory};
 use crate::plain_name::is_plain_name;
-use crate::publication::{put, remove_empty_directory};
+use crate::publication::{put, read_if_there, remove_empty_directory};
 use crate::spec::IndexSpec;
 
 /// How many groups there are, for readers that refuse an output with fewer or more directories.
@@ -60,7 +59,7 @@ pub fn start_groups(
     removable(&IndexSpec::from_pairs(spec)?, output, groups, storages)?;
     let uri = join(&temporary_directory_of(name, output), GROUPS_NAME);
     let content = crate::receipts::to_json(&Groups { groups: groups.to_vec() })?;
-    put(storages.resolve(&uri)?.as_ref(), &uri, &content)
+    put(storages.resolve(&uri)?.as_ref(), &uri, content)
 }
 
 /// States the number of groups, and removes the indexes of groups that are there no more; to be called when the indexes
@@ -81,9 +80,7 @@ pub fn publish_groups(
     let storage = storage.as_ref();
     let gone = removable(&spec, output, groups, storages)?;
     let staged = join(&temporary_directory_of(name, output), METADATA_NAME);
-    let mut file = storage.create(&staged, CreateMode::Overwrite)?;
-    file.write_all(&group_metadata(groups.len(), SystemTime::now())?)?;
-    file.finish()?;
+    put(storage, &staged, group_metadata(groups.len(), SystemTime::now())?)?;
     storage.rename(&staged, &join(output, METADATA_NAME))?;
     for directory in &gone {
         storage.delete(&join(directory, SUCCESS_NAME))?;
@@ -122,15 +119,8 @@ pub fn published_groups(output: &str, storages: &Storages) -> Result<Vec<String>
 /// The directories of the groups of a build that was started and has not ended.
 pub(crate) fn started_group_directories(name: &str, output: &str, storages: &Storages) -> Result<Vec<String>> {
     let uri = join(&temporary_directory_of(name, output), GROUPS_NAME);
-    let storage = storages.resolve(&uri)?;
-    if storage.stat(&uri)?.is_none() {
-        return Ok(Vec::new());
-    }
-    let file = storage.open(&uri)?;
-    let mut bytes = vec![0; to_usize(file.length())?];
-    file.read_exact_at(0, &mut bytes)?;
-    let started: Groups = serde_json::from_slice(&bytes).map_err(|error| BuildError::corrupt(&uri, error))?;
-    Ok(started.groups.iter().map(|group| join(output, group)).collect())
+    let started: Option<Groups> = read_if_there(&uri, storages)?;
+    Ok(started.into_iter().flat_map(|started| started.groups).map(|group| join(output, &group)).collect())
 }
 
 fn refuse_taken_output(spec: &IndexSpec, output: &str, storages: &Storages) -> Result<()> {

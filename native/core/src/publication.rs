@@ -6,6 +6,7 @@ use std::collections::HashSet;
 
 use faiss_indexer_storage::{CreateMode, Storage, Storages, join};
 use log::{info, warn};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::build_context::{SUCCESS_NAME, TEMPORARY_NAME};
@@ -77,15 +78,7 @@ pub fn interrupted_publication(output: &str, storages: &Storages) -> Result<Opti
 
 impl Publication {
     pub(crate) fn read(output: &str, storages: &Storages) -> Result<Option<Self>> {
-        let uri = publication_uri(output);
-        let storage = storages.resolve(&uri)?;
-        if storage.stat(&uri)?.is_none() {
-            return Ok(None);
-        }
-        let file = storage.open(&uri)?;
-        let mut bytes = vec![0; to_usize(file.length())?];
-        file.read_exact_at(0, &mut bytes)?;
-        serde_json::from_slice(&bytes).map(Some).map_err(|error| BuildError::corrupt(&uri, error))
+        read_if_there(&publication_uri(output), storages)
     }
 
     /// From here on, the publication is as good as done.
@@ -93,7 +86,7 @@ impl Publication {
         let storage = storages.resolve(output)?;
         // What is found missing here is not missing halfway.
         self.check_files(output, storage.as_ref(), &self.waiting(output, storage.as_ref())?)?;
-        put(storage.as_ref(), &publication_uri(output), &crate::receipts::to_json(self)?)
+        put(storage.as_ref(), &publication_uri(output), crate::receipts::to_json(self)?)
     }
 
     /// `_SUCCESS` goes first and comes back last, so it never stands beside a file that it does not describe.
@@ -162,11 +155,23 @@ impl Publication {
     }
 }
 
-pub(crate) fn put(storage: &dyn Storage, uri: &str, content: &str) -> Result<()> {
+pub(crate) fn put(storage: &dyn Storage, uri: &str, content: impl AsRef<[u8]>) -> Result<()> {
     let mut file = storage.create(uri, CreateMode::Overwrite)?;
-    file.write_all(content.as_bytes())?;
+    file.write_all(content.as_ref())?;
     file.finish()?;
     Ok(())
+}
+
+/// What a file of JSON holds, if it is there.
+pub(crate) fn read_if_there<T: DeserializeOwned>(uri: &str, storages: &Storages) -> Result<Option<T>> {
+    let storage = storages.resolve(uri)?;
+    if storage.stat(uri)?.is_none() {
+        return Ok(None);
+    }
+    let file = storage.open(uri)?;
+    let mut bytes = vec![0; to_usize(file.length())?];
+    file.read_exact_at(0, &mut bytes)?;
+    serde_json::from_slice(&bytes).map(Some).map_err(|error| BuildError::corrupt(uri, error))
 }
 
 pub(crate) fn gone(uri: &str) -> BuildError {
